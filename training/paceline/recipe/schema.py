@@ -1,0 +1,90 @@
+"""What a recipe may say. A recipe is intent: what to train, on which data, in how many tokens per step, for how long.
+
+Every field has a meaning that does not depend on the number of nodes: the global batch is in tokens, the order of the
+data comes from the seed, and layouts are derived (docs/concepts/recipes.md).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from paceline.spec.base import Record
+
+
+class ModelChoice(Record):
+    """Which architecture, at which published or debug size."""
+
+    family: Literal["llama"] = "llama"
+    preset: str = Field(description="a size of the family, e.g. `debug`")
+
+
+class DataChoice(Record):
+    sequence_length: int = Field(default=256, ge=8, description="tokens per training window")
+    seed: int = Field(default=0, ge=0, description="decides the order of all windows, together with the epoch")
+
+
+class Batch(Record):
+    tokens: int = Field(ge=1, description="global batch: tokens per optimizer step over all ranks")
+    micro_sequences: int = Field(ge=1, description="sequences per forward pass of one rank")
+
+
+class Optimizer(Record):
+    name: Literal["adamw"] = "adamw"
+    learning_rate: float = Field(gt=0, description="peak of the schedule")
+    betas: tuple[float, float] = (0.9, 0.95)
+    epsilon: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0, description="not applied to vectors (norms)")
+    gradient_clip: float = Field(default=1.0, gt=0, description="largest global gradient norm")
+
+
+class Schedule(Record):
+    kind: Literal["cosine", "linear", "constant"] = "cosine"
+    steps: int = Field(ge=1, description="optimizer steps of the whole run")
+    warmup_steps: int = Field(default=0, ge=0)
+    final_fraction: float = Field(default=0.1, ge=0, le=1, description="last learning rate over the peak")
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.warmup_steps >= self.steps:
+            raise ValueError(
+                f"warmup_steps ({self.warmup_steps}) must be below steps ({self.steps}) ## lower warmup_steps"
+            )
+        return self
+
+
+class Checkpointing(Record):
+    persist_every: int = Field(default=100, ge=1, description="steps between durable checkpoints")
+    keep: int = Field(default=3, ge=1, description="durable checkpoints to keep")
+
+
+class Recipe(Record):
+    """A complete recipe, after bases and overrides are applied."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    description: str
+    engine: Literal["torch"] = "torch"
+    model: ModelChoice
+    data: DataChoice = DataChoice()
+    batch: Batch
+    optimizer: Optimizer
+    schedule: Schedule
+    checkpoint: Checkpointing = Checkpointing()
+    seed: int = Field(default=0, ge=0, description="decides the initial parameters")
+
+    @model_validator(mode="after")
+    def _batch_is_whole_sequences(self) -> Self:
+        length = self.data.sequence_length
+        if self.batch.tokens % length:
+            below = self.batch.tokens // length * length
+            raise ValueError(
+                f"batch.tokens ({self.batch.tokens}) is not a multiple of data.sequence_length ({length})"
+                f" ## the nearest legal values are {max(below, length)} and {below + length}"
+            )
+        return self
+
+    @property
+    def sequences_per_step(self) -> int:
+        """Global batch in sequences."""
+        return self.batch.tokens // self.data.sequence_length

@@ -1,0 +1,93 @@
+"""The one exception tree for mistakes that a user can cure.
+
+PacelineError
+├── ParameterError    a team or platform file is wrong
+├── RecipeError       a recipe or an override is wrong
+├── DataError         a dataset is missing, short or altered
+├── CheckpointError   a checkpoint does not exist or does not verify
+├── DeployError       the cloud, or its emulation, refused
+├── LaunchError       a run could not be started or kept going
+└── ClusterError      the cluster says no
+
+The command line prints `error: message`, an empty line and `hint: hint`, and exits with `exit_code`. No traceback is
+shown without `--debug`. Mistakes of ours raise whatever they raise: they are bugs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+EXIT_OK = 0
+EXIT_USER_ERROR = 1
+EXIT_USAGE = 2
+EXIT_CLUSTER = 3
+EXIT_TIMEOUT = 4
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing that is wrong. `message` says where, what and why (no full stop); `hint` says what to do; `missing`
+    names the required key that is absent, if that is what is wrong."""
+
+    message: str
+    hint: str | None = None
+    missing: str | None = None
+
+
+class PacelineError(Exception):
+    """A mistake or a condition that the user can cure; it can hold several problems found in one pass."""
+
+    exit_code = EXIT_USER_ERROR
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.problems: tuple[Problem, ...] = (Problem(message=message, hint=hint),)
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem]) -> Self:
+        """One error for all `problems` (at least one)."""
+        error = cls("\n".join(p.message for p in problems), problems[0].hint)
+        error.problems = tuple(problems)
+        return error
+
+    def render(self) -> str:
+        """The text for a person: each problem with its hint, an empty line between problems."""
+        blocks = []
+        for problem in self.problems:
+            blocks.append(f"error: {problem.message}" + (f"\n\nhint: {problem.hint}" if problem.hint else ""))
+        return "\n\n".join(blocks)
+
+
+class ParameterError(PacelineError):
+    """A team or platform parameter file is wrong."""
+
+
+class RecipeError(PacelineError):
+    """A recipe, or an override of one, is wrong."""
+
+
+class DataError(PacelineError):
+    """A dataset is missing, short or altered."""
+
+
+class CheckpointError(PacelineError):
+    """A checkpoint does not exist or does not verify."""
+
+
+class DeployError(PacelineError):
+    """The cloud, or its emulation, refused a deployment."""
+
+    exit_code = EXIT_CLUSTER
+
+
+class LaunchError(PacelineError):
+    """A run could not be started or could not be kept going."""
+
+
+class ClusterError(PacelineError):
+    """The cluster says no."""
+
+    exit_code = EXIT_CLUSTER

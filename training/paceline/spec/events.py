@@ -1,0 +1,282 @@
+"""The event schema: what every producer writes to a run's journal, one JSON object per line.
+
+A reader of version N reads N-1. Times: `time` is UTC wall clock (comparable between nodes that keep time),
+`monotonic_ns` is the producer's own clock (exact within one process). Units are in the names.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from paceline.spec.base import Record
+
+SCHEMA_VERSION = 1
+
+
+class Activity(StrEnum):
+    """What a node spends a second on. The goodput ledger books every second to exactly one of these."""
+
+    PRODUCTIVE = "productive"
+    INITIALISE = "initialise"
+    COMPILE = "compile"
+    DATA_STALL = "data_stall"
+    CHECKPOINT_STALL = "checkpoint_stall"
+    EVALUATION = "evaluation"
+    DETECT = "detect"
+    LOCALISE = "localise"
+    RESTART = "restart"
+    RESTORE = "restore"
+    LOST_WORK = "lost_work"
+    STRAGGLER_WAIT = "straggler_wait"
+    HANG = "hang"
+    IDLE_RESERVED = "idle_reserved"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+class Event(Record):
+    """What all events carry. `producer` names the writer: coordinator, node-0, node-0.rank-1, demo, ..."""
+
+    schema_version: int = SCHEMA_VERSION
+    time: datetime
+    monotonic_ns: int
+    run: str
+    producer: str
+    generation: int | None = None
+    node: str | None = None
+    rank: int | None = None
+
+
+class RunStarted(Event):
+    kind: Literal["run.started"] = "run.started"
+    recipe: str
+    recipe_sha256: str
+    nodes: int
+    spares: int
+    world_size: int
+    total_steps: int
+    tokens_per_step: int
+    seed: int
+    dataset: str
+
+
+class RunFinished(Event):
+    kind: Literal["run.finished"] = "run.finished"
+    outcome: Literal["completed", "stopped", "failed"]
+    step: int
+    reason: str | None = None
+
+
+class PhaseChanged(Event):
+    """From now on `node` does `activity`."""
+
+    kind: Literal["phase.changed"] = "phase.changed"
+    activity: Activity
+    cause: str | None = None
+
+
+class GenerationOpened(Event):
+    """The coordinator handed out a new membership. `ranks` maps node to its first rank."""
+
+    kind: Literal["generation.opened"] = "generation.opened"
+    ranks: dict[str, int]
+    world_size: int
+    cause: str
+    lost_nodes: tuple[str, ...] = ()
+    restore_from: Literal["memory", "manifest", "nothing"]
+    restore_step: int
+
+
+class StepFinished(Event):
+    """One optimizer step on one node, written by the node's first rank.
+
+    `seconds` is the whole step; `data_seconds` and `checkpoint_seconds` are the parts of it spent waiting for input
+    and for snapshots. `loss` is the mean over the global batch in nats per token.
+    """
+
+    kind: Literal["step.finished"] = "step.finished"
+    step: int
+    loss: float | None
+    tokens: int
+    learning_rate: float
+    gradient_norm: float | None
+    seconds: float
+    data_seconds: float
+    checkpoint_seconds: float
+
+
+class DataConsumed(Event):
+    """What a step's global batch held: sample indices [first_index, first_index + count), and the ledger's head."""
+
+    kind: Literal["data.consumed"] = "data.consumed"
+    step: int
+    first_index: int
+    count: int
+    digest: str
+    head: str
+
+
+class SnapshotTaken(Event):
+    kind: Literal["snapshot.taken"] = "snapshot.taken"
+    step: int
+    bytes: int
+    seconds: float
+    digest: str
+
+
+class SnapshotReplicated(Event):
+    kind: Literal["snapshot.replicated"] = "snapshot.replicated"
+    step: int
+    to_node: str
+    bytes: int
+    seconds: float
+
+
+class CheckpointPersisted(Event):
+    """One rank's file of a checkpoint is durable; the checkpoint itself exists only once committed."""
+
+    kind: Literal["checkpoint.persisted"] = "checkpoint.persisted"
+    step: int
+    uri: str
+    bytes: int
+    sha256: str
+    seconds: float
+
+
+class CheckpointCommitted(Event):
+    kind: Literal["checkpoint.committed"] = "checkpoint.committed"
+    step: int
+    uri: str
+    files: int
+    bytes: int
+
+
+class CheckpointRejected(Event):
+    """A checkpoint that was asked for does not verify; the next older one is tried."""
+
+    kind: Literal["checkpoint.rejected"] = "checkpoint.rejected"
+    step: int | None
+    uri: str
+    reason: str
+
+
+class CheckpointFailed(Event):
+    """A checkpoint could not be saved (full disk, refused upload); the run goes on without it."""
+
+    kind: Literal["checkpoint.failed"] = "checkpoint.failed"
+    step: int
+    uri: str
+    reason: str
+
+
+class CheckpointRestored(Event):
+    kind: Literal["checkpoint.restored"] = "checkpoint.restored"
+    step: int
+    source: Literal["memory", "manifest"]
+    bytes: int
+    seconds: float
+
+
+class FaultInjected(Event):
+    """A test, a demo or a chaos run broke something on purpose; written just before the blow."""
+
+    kind: Literal["fault.injected"] = "fault.injected"
+    fault: str
+    target: str
+
+
+class FaultDetected(Event):
+    kind: Literal["fault.detected"] = "fault.detected"
+    fault: str
+    target: str
+    evidence: str
+
+
+class FaultClassified(Event):
+    """`fault_class` is the class of the policy catalog: node_lost, worker_failed, ..."""
+
+    kind: Literal["fault.classified"] = "fault.classified"
+    fault: str
+    target: str
+    fault_class: str
+
+
+class ActionDecided(Event):
+    kind: Literal["action.decided"] = "action.decided"
+    action: str
+    target: str
+    reason: str
+
+
+class ActionStarted(Event):
+    kind: Literal["action.started"] = "action.started"
+    action: str
+    target: str
+
+
+class ActionFinished(Event):
+    kind: Literal["action.finished"] = "action.finished"
+    action: str
+    target: str
+    outcome: Literal["done", "failed"]
+    seconds: float
+
+
+class MembershipChanged(Event):
+    """A node's standing in the run as the coordinator sees it."""
+
+    kind: Literal["membership.changed"] = "membership.changed"
+    state: Literal["joined", "active", "spare", "lost", "left"]
+    reason: str
+
+
+class EvaluationFinished(Event):
+    kind: Literal["evaluation.finished"] = "evaluation.finished"
+    step: int
+    loss: float
+    tokens: int
+
+
+class StackDeployed(Event):
+    kind: Literal["stack.deployed"] = "stack.deployed"
+    stack: str
+    resources: int
+    seconds: float
+
+
+AnyEvent = Annotated[
+    RunStarted
+    | RunFinished
+    | PhaseChanged
+    | GenerationOpened
+    | StepFinished
+    | DataConsumed
+    | SnapshotTaken
+    | SnapshotReplicated
+    | CheckpointPersisted
+    | CheckpointCommitted
+    | CheckpointRejected
+    | CheckpointFailed
+    | CheckpointRestored
+    | FaultInjected
+    | FaultDetected
+    | FaultClassified
+    | ActionDecided
+    | ActionStarted
+    | ActionFinished
+    | MembershipChanged
+    | EvaluationFinished
+    | StackDeployed,
+    Field(discriminator="kind"),
+]
+
+EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
+
+
+def now() -> datetime:
+    """The wall time that events carry."""
+    return datetime.now(UTC)

@@ -1,0 +1,88 @@
+"""Manifests: the only proof that a dataset or a checkpoint exists.
+
+A manifest is written last and atomically. Readers trust nothing else: no manifest, a wrong hash or a short file means
+that the thing does not exist.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from paceline.spec.base import Record
+
+MANIFEST_NAME = "manifest.json"
+LATEST_NAME = "latest.json"
+
+
+class FileRecord(Record):
+    """One file beside the manifest. `name` is relative to it."""
+
+    name: str
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class TokenShard(FileRecord):
+    """A flat little-endian array of token ids."""
+
+    tokens: int = Field(ge=1)
+    documents: int = Field(ge=1)
+
+
+class DatasetManifest(Record):
+    """A tokenised corpus. `unigram_entropy` is in nats per token over all shards: the loss of a model that knows
+    only how frequent each token is."""
+
+    format_version: int = 1
+    name: str
+    created: datetime
+    source: str
+    documents: int
+    characters: int
+    tokens: int
+    token_bytes: int = Field(description="2 (uint16) or 4 (uint32)")
+    vocabulary: int
+    unigram_entropy: float
+    tokenizer: FileRecord
+    shards: tuple[TokenShard, ...] = Field(min_length=1)
+
+
+class TrainerState(Record):
+    """What all ranks agree on after a step, beside the tensors. `ledger` is the hash chain's head after `step`."""
+
+    step: int = Field(ge=0, description="optimizer steps done")
+    tokens: int = Field(ge=0, description="tokens consumed by the whole run")
+    next_index: int = Field(ge=0, description="first sample index that the next step will consume")
+    ledger: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class CheckpointFile(FileRecord):
+    """One rank's shards: a safetensors file whose metadata places every tensor in its logical whole."""
+
+    rank: int = Field(ge=0)
+
+
+class CheckpointManifest(Record):
+    """A committed checkpoint. `parent` is the step of the checkpoint this run resumed from, if any."""
+
+    format_version: int = 1
+    run: str
+    created: datetime
+    step: int
+    recipe_sha256: str
+    image_digest: str | None
+    dataset_sha256: str
+    world_size: int
+    layout: dict[str, int]
+    trainer: TrainerState
+    files: tuple[CheckpointFile, ...] = Field(min_length=1)
+    parent: int | None = None
+
+
+class LatestPointer(Record):
+    """A hint where to look first; never trusted without the manifest it names."""
+
+    step: int
+    manifest: str

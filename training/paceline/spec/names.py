@@ -1,0 +1,25 @@
+"""Names that two rooms must agree on: tags, environment variables, parameter paths."""
+
+from __future__ import annotations
+
+TAG_TEAM = "paceline:team"
+TAG_STACK = "paceline:stack"
+TAG_VERSION = "paceline:version"
+
+# Environment of every process of a run.
+ENV_RUN_TOKEN = "PACELINE_RUN_TOKEN"
+
+
+def parameter_path(team: str, name: str) -> str:
+    """The SSM parameter under which a stack publishes `name` for readers outside CloudFormation."""
+    return f"/paceline/{team}/{name}"
+
+
+# What the stacks of a team publish (see `parameter_path`).
+PARAMETER_VPC_ID = "foundation/vpc-id"
+PARAMETER_EFA_SECURITY_GROUP_ID = "foundation/efa-security-group-id"
+PARAMETER_PLACEMENT_GROUP = "foundation/placement-group"
+PARAMETER_DATA_BUCKET = "storage/data-bucket"
+PARAMETER_CHECKPOINT_BUCKET = "storage/checkpoint-bucket"
+PARAMETER_FILE_SYSTEM_ID = "storage/file-system-id"
+PARAMETER_REPOSITORY_PREFIX = "registry/repository-prefix"
