@@ -11,7 +11,7 @@ from torch import nn
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardingPlan:
-    """Declared by name patterns, in which `*` stands for one part of a dotted module name.
+    """Declared by name patterns, in which `*` stands for one part of a dotted module name; none matches the root.
 
     `units`: modules whose parameters are gathered together, just before they are used; what is left over is gathered
     with the root.
@@ -22,7 +22,7 @@ class ShardingPlan:
     def unit_modules(self, model: nn.Module) -> Iterator[nn.Module]:
         """The modules of `model` that are units, in the order in which they are defined."""
         for name, module in model.named_modules():
-            if any(_matches(name, pattern) for pattern in self.units):
+            if name and any(_matches(name, pattern) for pattern in self.units):
                 yield module
 
 
