@@ -64,12 +64,15 @@ class CheckpointRepository:
             manifest = CheckpointManifest.model_validate_json(self.store.get(key))
         except FileNotFoundError as cause:
             raise CheckpointError(
-                f"{self.uri(step)}: no manifest, so there is no checkpoint", "`paceline checkpoint ls` shows what there is"
+                f"{self.uri(step)}: no manifest, so there is no checkpoint",
+                "`paceline checkpoint ls` shows what there is",
             ) from cause
         except (ValidationError, UnicodeDecodeError) as cause:
             raise CheckpointError(f"{self.uri(step)}: the manifest is damaged", "take an older checkpoint") from cause
         if manifest.step != step:
-            raise CheckpointError(f"{self.uri(step)}: the manifest is of step {manifest.step}", "take an older checkpoint")
+            raise CheckpointError(
+                f"{self.uri(step)}: the manifest is of step {manifest.step}", "take an older checkpoint"
+            )
         return manifest
 
     def read(self, step: int, file: CheckpointFile) -> bytearray:
@@ -81,7 +84,8 @@ class CheckpointRepository:
             raise CheckpointError(f"{where}: missing", "take an older checkpoint") from cause
         if len(content) != file.bytes:
             raise CheckpointError(
-                f"{where}: {len(content)} bytes instead of {file.bytes}: truncated or altered", "take an older checkpoint"
+                f"{where}: {len(content)} bytes instead of {file.bytes}: truncated or altered",
+                "take an older checkpoint",
             )
         if (actual := hashlib.sha256(content).hexdigest()) != file.sha256:
             raise CheckpointError(
@@ -96,7 +100,8 @@ class CheckpointRepository:
         ranks = sorted(file.rank for file in manifest.files)
         if ranks != list(range(manifest.world_size)):
             raise CheckpointError(
-                f"{self.uri(step)}: files of ranks {ranks} for a world of {manifest.world_size}", "take an older checkpoint"
+                f"{self.uri(step)}: files of ranks {ranks} for a world of {manifest.world_size}",
+                "take an older checkpoint",
             )
         for file in manifest.files:
             self.read(step, file)
@@ -112,7 +117,7 @@ class CheckpointRepository:
         return None
 
     def prune(self, keep: int) -> list[int]:
-        """Remove all but the `keep` newest committed checkpoints; the manifest goes first, so none is ever half there."""
+        """Remove all but the `keep` newest committed checkpoints, each one's manifest first: none is ever half there."""
         removed = self.steps()[keep:]
         for step in removed:
             self.store.delete(f"{step_folder(step)}/{MANIFEST_NAME}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from paceline.clients.object_store import open_store
@@ -30,7 +30,7 @@ class RunRequest:
     nodes: int
     spares: int
     workers_per_node: int = 1
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = field(default_factory=Timeouts)
 
 
 def render(request: RunRequest, directory: Path) -> JobSpec:
@@ -71,7 +71,8 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
         (directory / RUN_NAME).write_text(json.dumps(record.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
     except OSError as cause:
         raise LaunchError(
-            f"{directory}: the run cannot be written there: {cause.strerror}", "choose a directory that you may write to"
+            f"{directory}: the run cannot be written there: {cause.strerror}",
+            "choose a directory that you may write to",
         ) from cause
     return job
 

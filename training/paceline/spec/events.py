@@ -69,6 +69,7 @@ class RunFinished(Event):
     outcome: Literal["completed", "stopped", "failed"]
     step: int
     reason: str | None = None
+    hint: str | None = None
 
 
 class PhaseChanged(Event):

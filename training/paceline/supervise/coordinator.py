@@ -40,6 +40,9 @@ from paceline.supervise.membership import Fault, NodeView, Waiting, choose_buddi
 from paceline.supervise.process import die_with_parent
 from paceline.supervise.protocol import Address, Assignment, Directive, NodeStatus, Report
 
+Outcome = Literal["completed", "stopped", "failed"]
+
+_PORT_HINT = "another process has this port; end it, or start the run again to get another one"
 _TICK_SECONDS = 0.05
 _SETTLE_SECONDS = 1.0  # a successor first listens to who is there
 _FAILURES_WITHOUT_PROGRESS = 3
@@ -73,8 +76,9 @@ class Coordinator:
         self._stop_requests = 0
         self._finishing: float | None = None
         self._failures_without_progress = 0
-        self._outcome: Literal["completed", "stopped", "failed"] | None = None
+        self._outcome: Outcome | None = None
         self._reason: str | None = None
+        self._hint: str | None = None
         self._sent: dict[str, Directive] = {}
 
     async def run(self) -> int:
@@ -82,16 +86,24 @@ class Coordinator:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._request_stop)
-        server = await asyncio.start_server(
-            self._serve, self.job.coordinator_host, self.job.coordinator_port, limit=2**24
-        )
+        where = (self.job.coordinator_host, self.job.coordinator_port)
+        try:
+            server = await asyncio.start_server(self._serve, *where, limit=2**24)
+        except OSError as error:
+            self._end("failed", f"coordinator: cannot listen on {where[0]}:{where[1]}: {error.strerror}", _PORT_HINT)
+            return self._close()
         self._durable = asyncio.create_task(asyncio.to_thread(self._committer.newest_durable))
         async with server:
             while self._outcome is None:
                 self._step()
                 await asyncio.sleep(_TICK_SECONDS)
             await self._dismiss()
-        self.journal.emit(RunFinished, outcome=self._outcome, step=self._furthest(), reason=self._reason)
+        return self._close()
+
+    def _close(self) -> int:
+        self.journal.emit(
+            RunFinished, outcome=self._outcome, step=self._furthest(), reason=self._reason, hint=self._hint
+        )
         self.journal.close()
         return 1 if self._outcome == "failed" else 0
 
@@ -213,7 +225,8 @@ class Coordinator:
         if isinstance(planned, Assignment):
             self._open(planned)
         elif now - self._waiting_since > self.job.timeouts.membership:
-            self._end("failed", self._why_waiting(planned, views))
+            hint = "start more nodes, or raise timeouts.membership; the run resumes from its last checkpoint"
+            self._end("failed", self._why_waiting(planned, views), hint)
 
     def _open(self, assignment: Assignment) -> None:
         first = self._assignment is None
@@ -247,9 +260,7 @@ class Coordinator:
                 self._reported.add(key)
                 self._faults.append(fault)
                 self.journal.emit(FaultDetected, fault=fault.fault, target=fault.node, evidence=fault.evidence)
-                self.journal.emit(
-                    FaultClassified, fault=fault.fault, target=fault.node, fault_class=fault.fault_class
-                )
+                self.journal.emit(FaultClassified, fault=fault.fault, target=fault.node, fault_class=fault.fault_class)
                 if fault.fault_class == "worker_failed":
                     progressed = self._furthest() > self._assignment.restore.step
                     self._failures_without_progress = 0 if progressed else self._failures_without_progress + 1
@@ -259,17 +270,15 @@ class Coordinator:
         if self._failures_without_progress < _FAILURES_WITHOUT_PROGRESS:
             return False
         last = faults[-1]
-        self._end("failed", f"{last.node}: failed {_FAILURES_WITHOUT_PROGRESS} times at the same step: {last.evidence}")
+        times = _FAILURES_WITHOUT_PROGRESS
+        hint = "this is no bad luck; see the node's workers.log, mend the cause, and start the run again: it resumes"
+        self._end("failed", f"{last.node}: failed {times} times at the same step: {last.evidence}", hint)
         return True
 
     def _is_over(self, views: dict[str, NodeView]) -> bool:
         """Whether all workers have ended as they should, and their last checkpoint is durable."""
         if self._assignment is None:
-            if failures := [v.status.failure for v in views.values() if v.status.failure]:
-                if len(views) - len(failures) < self.job.nodes and len(views) >= self.job.nodes + self.job.spares:
-                    self._end("failed", failures[0])
-                    return True
-            return False
+            return self._cannot_begin(views)
         statuses = [views[m.node].status for m in self._assignment.members if m.node in views]
         workers = [s.workers for s in statuses if s.workers is not None]
         ended = [w.state for w in workers if w.generation == self._assignment.generation]
@@ -283,9 +292,20 @@ class Coordinator:
             if (uploading or self._committer.pending(step)) and now - self._finishing < self.job.timeouts.drain:
                 self._tell(views)
                 return True
-            self._end("failed", f"the checkpoint of the last step {step} could not be saved: {self._committer.failure}")
+            reason = f"the checkpoint of the last step {step} could not be saved: {self._committer.failure}"
+            hint = "make room or mend access there, and start the run again: it resumes from the newest checkpoint"
+            self._end("failed", reason, hint)
             return True
         self._end("stopped" if "stopped" in ended else "completed", None)
+        return True
+
+    def _cannot_begin(self, views: dict[str, NodeView]) -> bool:
+        """Whether every node has reported, and too few of them can ever serve."""
+        failures = [v.status.failure for v in views.values() if v.status.failure]
+        everybody = len(views) >= self.job.nodes + self.job.spares
+        if not failures or not everybody or len(views) - len(failures) >= self.job.nodes:
+            return False
+        self._end("failed", failures[0].message, failures[0].hint)
         return True
 
     # ----- beginning and end ---------------------------------------------------------------------------------------
@@ -294,8 +314,8 @@ class Coordinator:
         self._stop_requests += 1
         self._step()
 
-    def _end(self, outcome: Literal["completed", "stopped", "failed"], reason: str | None) -> None:
-        self._outcome, self._reason = outcome, reason
+    def _end(self, outcome: Outcome, reason: str | None, hint: str | None = None) -> None:
+        self._outcome, self._reason, self._hint = outcome, reason, hint
 
     async def _dismiss(self) -> None:
         """Send everybody home and give the messages a moment to leave."""
@@ -342,7 +362,8 @@ class Coordinator:
     def _why_waiting(self, waiting: Waiting, views: dict[str, NodeView]) -> str:
         failures = [v.status.failure for v in views.values() if v.status.failure]
         seconds = self.job.timeouts.membership
-        return f"not enough nodes for {seconds:.0f} s: {waiting.reason}" + (f"; {failures[0]}" if failures else "")
+        because = f"; {failures[0].message}" if failures else ""
+        return f"not enough nodes for {seconds:.0f} s: {waiting.reason}{because}"
 
 
 def main() -> None:

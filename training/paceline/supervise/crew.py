@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,12 +21,14 @@ from paceline.supervise.memory import Pair
 from paceline.supervise.progress import Progress
 from paceline.supervise.protocol import (
     WORKER_MESSAGE,
+    Failure,
     Promote,
     SnapshotReady,
     StandbyReady,
     StepDone,
     WorkerFailed,
     WorkerFinished,
+    WorkersState,
 )
 
 OnSnapshot = Callable[[int, SnapshotReady], None]  # local rank, message
@@ -41,8 +44,8 @@ class Worker:
     progress: Progress
     ready: bool = False
     step: int = -1
-    outcome: str | None = None
-    error: str | None = None
+    outcome: Literal["completed", "stopped", "failed"] | None = None
+    error: Failure | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
@@ -102,8 +105,8 @@ class Crew:
         return bool(self.workers) and all(w.ready and w.outcome is None for w in self.workers)
 
     @property
-    def state(self) -> str:
-        """running, completed, stopped or failed: the worst of the workers, the best only when all agree."""
+    def state(self) -> WorkersState:
+        """The worst of the workers; completed only when all agree."""
         outcomes = [w.outcome for w in self.workers]
         if "failed" in outcomes:
             return "failed"
@@ -117,8 +120,11 @@ class Crew:
         return min((w.step for w in self.workers), default=-1)
 
     @property
-    def error(self) -> str | None:
+    def error(self) -> Failure | None:
         return next((w.error for w in self.workers if w.outcome == "failed" and w.error), None)
+
+    def fail(self, worker: Worker, error: Failure) -> None:
+        worker.outcome, worker.error = "failed", error
 
     def promote(self, promotions: Sequence[Promote]) -> None:
         for worker, promotion in zip(self.workers, promotions, strict=True):
@@ -158,11 +164,13 @@ class Crew:
             async for line in reader:
                 self._hear(worker, WORKER_MESSAGE.validate_json(line))
         except (ConnectionError, ValidationError, ValueError) as error:
-            worker.error = worker.error or f"its channel broke: {error}"
+            worker.error = worker.error or Failure(message=f"its channel broke: {error}")
         code = await worker.process.wait()
         if worker.outcome is None and not self._killed:
-            worker.outcome = "failed"
-            worker.error = worker.error or (f"killed by signal {-code}" if code < 0 else f"exit code {code}")
+            how = f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
+            self.fail(
+                worker, worker.error or Failure(message=f"worker {worker.local_rank} {how}", hint=f"see {self._log}")
+            )
             self._changed()
 
     def _hear(self, worker: Worker, message: object) -> None:
@@ -175,7 +183,7 @@ class Crew:
         elif isinstance(message, WorkerFinished):
             worker.outcome = message.outcome
         elif isinstance(message, WorkerFailed):
-            worker.outcome, worker.error = "failed", message.error
+            self.fail(worker, message.error)
         self._changed()
 
 

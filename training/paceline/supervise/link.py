@@ -19,6 +19,7 @@ from paceline.supervise.process import die_with_parent
 from paceline.supervise.progress import Progress
 from paceline.supervise.protocol import (
     SUPERVISOR_MESSAGE,
+    Failure,
     Promote,
     SnapshotReady,
     SnapshotSafe,
@@ -87,8 +88,8 @@ class SupervisorLink:
     def finished(self, *, stopped: bool) -> None:
         self._send(WorkerFinished(outcome="stopped" if stopped else "completed"))
 
-    def failed(self, error: str) -> None:
-        self._send(WorkerFailed(error=error))
+    def failed(self, error: Exception) -> None:
+        self._send(WorkerFailed(error=Failure.of(error)))
 
     def _send(self, message: BaseModel) -> None:
         with self._sending:

@@ -49,7 +49,9 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
     lost, suspected = [], []
     for member, view in zip(assignment.members, members, strict=True):
         if view is None or not view.present:
-            lost.append(Fault(node=member.node, fault="node lost", fault_class="node_lost", evidence="no reports from it"))
+            lost.append(
+                Fault(node=member.node, fault="node lost", fault_class="node_lost", evidence="no reports from it")
+            )
         elif view.suspected:
             suspected.append(member.node)
     if suspected and failed:
@@ -64,7 +66,7 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
             node=view.status.node,
             fault="worker failed",
             fault_class="worker_failed",
-            evidence=(view.status.workers.error if view.status.workers else None) or "exit without a message",
+            evidence=_error(view.status),
         )
         for view in failed
     ]
@@ -156,6 +158,11 @@ def choose_buddies(assignment: Assignment, views: Mapping[str, NodeView]) -> dic
 def _failed_in(status: NodeStatus, generation: int) -> bool:
     workers = status.workers
     return workers is not None and workers.generation == generation and workers.state == "failed"
+
+
+def _error(status: NodeStatus) -> str:
+    error = status.workers.error if status.workers is not None else None
+    return error.message if error is not None else "it ended without a message"
 
 
 def _superseded(shard: HeldShard, previous: Assignment | None) -> bool:

@@ -46,12 +46,12 @@ class NodeMemory:
             pair = self._copies.get(rank)
             if pair is None:
                 pair = self._copies[rank] = self._pair(f"copy{rank}")
-        return min(pair, key=_age)
+        return min(pair, key=age)
 
     def restore_target(self, local_rank: int) -> int:
         """Which own segment of `local_rank` may be overwritten by a snapshot that is brought in."""
         pair = self.own[local_rank]
-        return min((0, 1), key=lambda index: _age(pair[index]))
+        return min((0, 1), key=lambda index: age(pair[index]))
 
     def forget_after(self, step: int) -> None:
         """Drop snapshots newer than `step`: a generation went back behind them."""
@@ -66,6 +66,7 @@ class NodeMemory:
         return [(segment, header) for segment, header in headers if header is not None and header.state == READY]
 
 
-def _age(segment: Segment) -> int:
+def age(segment: Segment) -> int:
+    """The step of the whole snapshot inside, or -1."""
     header = segment.header()
     return header.step if header is not None and header.state == READY else -1

@@ -20,19 +20,20 @@ from paceline.checkpoint.segment import Segment
 from paceline.clients.object_store import open_store
 from paceline.data.transfer import fetch
 from paceline.journal.writer import Journal
-from paceline.spec.errors import DataError, PacelineError
+from paceline.spec.errors import DataError
 from paceline.spec.events import Activity, PhaseChanged, SnapshotReplicated
 from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_RUN_TOKEN
 from paceline.supervise import peer
 from paceline.supervise.crew import Crew, worker_command
-from paceline.supervise.memory import NodeMemory
+from paceline.supervise.memory import NodeMemory, age
 from paceline.supervise.persist import Persister
 from paceline.supervise.process import die_with_parent
 from paceline.supervise.protocol import (
     Address,
     Assignment,
     Directive,
+    Failure,
     NodeStatus,
     Promote,
     Report,
@@ -68,7 +69,8 @@ class NodeSupervisor:
         self._buddy_node: str | None = None
         self._stopping = False
         self._replicating: dict[int, asyncio.Task[None]] = {}
-        self._failure: str | None = None
+        self._failure: Failure | None = None
+        self._staged = False
 
     async def run(self) -> None:
         """Until the coordinator says that the run is over, or SIGTERM."""
@@ -95,15 +97,11 @@ class NodeSupervisor:
         try:
             store = open_store(self.job.dataset, DataError)
             await asyncio.to_thread(fetch, store, self.directory / "data")
-        except PacelineError as error:
-            self._failure = error.render()
         except Exception as error:  # noqa: BLE001 - the coordinator must hear why this node cannot serve
-            self._failure = f"error: {self.job.dataset}: {type(error).__name__}: {error}"
+            self._failure = Failure.of(error)
         self._staged = True
         await spawning
         self._dirty.set()
-
-    _staged = False
 
     def _raise_standbys(self) -> asyncio.Task[None]:
         if self._spawning is None or self._spawning.done():
@@ -132,7 +130,7 @@ class NodeSupervisor:
             if under_way and self._standby is None:
                 self._raise_standbys()
         if self._standby is not None and self._standby.state == "failed":
-            self._failure = f"error: {self.node}: standby failed: {self._standby.error}"
+            self._failure = self._standby.error
 
     # ----- what the coordinator hears and says ---------------------------------------------------------------------
 
@@ -159,7 +157,7 @@ class NodeSupervisor:
             return None
         return WorkersStatus(
             generation=self._following.generation,
-            state=self._active.state,  # type: ignore[arg-type]
+            state=self._active.state,
             step=self._active.step,
             error=self._active.error,
         )
@@ -230,17 +228,18 @@ class NodeSupervisor:
         self._phase(Activity.RESTART, assignment.cause)
         crew = self._standby
         if crew is None or not crew.ready:
-            self._failure = f"error: {self.node}: was chosen without ready standbys"
+            # cannot happen while the coordinator asks `ready` first; if it does, this node is of no use
+            self._failure = Failure(message=f"{self.node}: was chosen without ready standbys")
             return
         try:
             segments = await asyncio.to_thread(self._bring_state, assignment, member.first_rank)
         except (peer.PeerError, OSError) as error:
-            # held nowhere any more: say so by failing the generation, the coordinator will choose again
-            crew.workers[0].outcome, crew.workers[0].error = "failed", f"restore from memory: {error}"
+            # its holder is gone too: say so by failing the generation, the coordinator will choose again
+            crew.fail(crew.workers[0], Failure(message=f"restore from memory: {error}"))
             segments = []
         self._standby, self._active, self._adopting = None, crew, None
         if segments:
-            store_host = assignment.members[0]
+            first = assignment.members[0]
             crew.promote(
                 [
                     Promote(
@@ -248,7 +247,7 @@ class NodeSupervisor:
                         rank=member.first_rank + local_rank,
                         local_rank=local_rank,
                         world_size=assignment.world_size,
-                        store=Address(host=store_host.host, port=store_host.store_port),
+                        store=Address(host=first.host, port=first.store_port),
                         restore_step=assignment.restore.step,
                         restore_from=assignment.restore.source,
                         restore_segment=segment,
@@ -280,6 +279,8 @@ class NodeSupervisor:
     # ----- snapshots -----------------------------------------------------------------------------------------------
 
     def _on_snapshot(self, local_rank: int, message: SnapshotReady) -> None:
+        if self._active is None:
+            return  # a last word of workers that are being replaced
         segment = self.memory.own[local_rank][message.segment]
         if message.persist:
             self._persister.start(segment)
@@ -288,9 +289,8 @@ class NodeSupervisor:
     def _replicate_newest(self) -> None:
         """A new buddy has nothing yet: give it the newest snapshot of every local rank."""
         for local_rank, pair in enumerate(self.memory.own):
-            ready = [s for s in pair if (h := s.header()) is not None and h.state == 2]
-            if ready and self._active is not None:
-                newest = max(ready, key=lambda s: s.header().step)  # type: ignore[union-attr]
+            newest = max(pair, key=age)
+            if self._active is not None and age(newest) >= 0:
                 self._replicate(local_rank, newest)
 
     def _replicate(self, local_rank: int, segment: Segment) -> None:
@@ -331,6 +331,7 @@ def main() -> None:
 
     async def supervise() -> None:
         await NodeSupervisor(Path(job_file), node, host, Path(directory), token).run()
+        os._exit(0)  # at once: a transfer that hangs on a thread must not keep the process
 
     asyncio.run(supervise())
 

@@ -124,9 +124,7 @@ def _send_snapshot(connection: socket.socket, segment: Segment, extra: dict[str,
 
 def _receive(connection: socket.socket, segment: Segment, line: dict[str, Any]) -> None:
     trainer = TrainerState.model_validate(line["trainer"])
-    body = segment.receive(
-        generation=line["generation"], rank=line["rank"], trainer=trainer, body_bytes=line["bytes"]
-    )
+    body = segment.receive(generation=line["generation"], rank=line["rank"], trainer=trainer, body_bytes=line["bytes"])
     position = 0
     while position < len(body):
         count = connection.recv_into(body[position:])

@@ -11,7 +11,21 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from paceline.spec.base import Record
+from paceline.spec.errors import PacelineError
 from paceline.spec.manifest import CheckpointFile, TrainerState
+
+
+class Failure(Record):
+    """Why something cannot go on, in the words for a person; `hint` says what to do."""
+
+    message: str
+    hint: str | None = None
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        if isinstance(error, PacelineError):
+            return cls(message="; ".join(p.message for p in error.problems), hint=error.problems[0].hint)
+        return cls(message=f"{type(error).__name__}: {error}")
 
 
 class HeldShard(Record):
@@ -83,13 +97,16 @@ class Assignment(Record):
         return next((m for m in self.members if m.node == node), None)
 
 
+WorkersState = Literal["running", "completed", "stopped", "failed"]
+
+
 class WorkersStatus(Record):
     """The workers of a node in `generation`. `step` is the lowest optimizer step that all of them have finished."""
 
     generation: int
-    state: Literal["starting", "running", "completed", "stopped", "failed"]
+    state: WorkersState
     step: int
-    error: str | None = None
+    error: Failure | None = None
 
 
 class NodeStatus(Record):
@@ -101,7 +118,7 @@ class NodeStatus(Record):
     peer_port: int
     store_port: int | None
     ready: bool
-    failure: str | None = Field(default=None, description="why this node can never serve the run")
+    failure: Failure | None = Field(default=None, description="why this node can never serve the run")
     following: Assignment | None = None
     workers: WorkersStatus | None = None
     held: tuple[HeldShard, ...] = ()
@@ -155,7 +172,7 @@ class WorkerFinished(Record):
 
 class WorkerFailed(Record):
     kind: Literal["worker.failed"] = "worker.failed"
-    error: str
+    error: Failure
 
 
 class Promote(Record):

@@ -96,9 +96,7 @@ class TrainingLoop:
             step=step + 1,
             tokens=trainer.tokens + recipe.batch.tokens,
             next_index=batch.first_index + batch.count,
-            ledger=advance(
-                trainer.ledger, step=step, first_index=batch.first_index, count=batch.count, digest=digest
-            ),
+            ledger=advance(trainer.ledger, step=step, first_index=batch.first_index, count=batch.count, digest=digest),
         )
         last = stop or trainer.step == recipe.schedule.steps
         self._snapshots.begin(trainer, persist=last or trainer.step % recipe.checkpoint.persist_every == 0)

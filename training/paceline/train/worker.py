@@ -27,7 +27,7 @@ from paceline.engines.base import Engine, RankContext, Rendezvous
 from paceline.engines.registry import create
 from paceline.journal.writer import Journal
 from paceline.recipe.schema import Recipe
-from paceline.spec.errors import CheckpointError, PacelineError
+from paceline.spec.errors import CheckpointError
 from paceline.spec.events import CheckpointRestored, SnapshotTaken
 from paceline.spec.job import JobSpec
 from paceline.spec.manifest import TrainerState
@@ -71,9 +71,7 @@ class Worker:
         order = SampleOrder(seed=recipe.data.seed, num_samples=dataset.num_windows)
         layout = self._engine.plan(recipe, promotion.world_size)
         progress.write(step=promotion.restore_step, phase=Phase.BUILD)
-        rendezvous = Rendezvous(
-            host=promotion.store.host, port=promotion.store.port, listen_fd=self._launch.listen_fd
-        )
+        rendezvous = Rendezvous(host=promotion.store.host, port=promotion.store.port, listen_fd=self._launch.listen_fd)
         self._engine.setup(
             recipe,
             self._job.vocabulary,
@@ -178,7 +176,7 @@ def main() -> None:
         Worker(launch, link).run()
     except Exception as error:  # noqa: BLE001 - whatever ends a worker, the supervisor hears why
         traceback.print_exc()
-        link.failed(error.render() if isinstance(error, PacelineError) else f"{type(error).__name__}: {error}")
+        link.failed(error)
         os._exit(1)
     sys.stdout.flush()
     os._exit(0)  # at once: threads that wait for peers must not keep the process
