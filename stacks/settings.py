@@ -101,7 +101,8 @@ class FileSystem(Record):
         default=125, description="throughput tier, in MB/s per TiB of size; never with EFA", json_schema_extra=DRAIN
     )
     efa: bool = Field(
-        default=False, description="clients reach the file system over EFA; set at creation only",
+        default=False,
+        description="clients reach the file system over EFA; set at creation only",
         json_schema_extra=REPLACE,
     )
     size_gib: int = Field(description="storage capacity; can only grow", json_schema_extra=LIVE)
@@ -130,7 +131,9 @@ class FileSystem(Record):
         if value not in (sizes := lustre().nearest_sizes(value, tier, efa=efa)):
             step = tier.efa_size_step_gib if efa else lustre().size_step_gib
             rule = f"at {tier.mbps_per_tib} MB/s per TiB {'with' if efa else 'without'} EFA sizes come in {step} GiB"
-            raise ValueError(f"{rule}, not {value} ## the nearest legal sizes: {', '.join(str(size) for size in sizes)}")
+            raise ValueError(
+                f"{rule}, not {value} ## the nearest legal sizes: {', '.join(str(size) for size in sizes)}"
+            )
         return value
 
 
@@ -139,7 +142,9 @@ class Storage(Record):
 
     file_system: FileSystem
     noncurrent_days: int = Field(
-        default=30, ge=1, description="how long deleted and overwritten objects can be brought back",
+        default=30,
+        ge=1,
+        description="how long deleted and overwritten objects can be brought back",
         json_schema_extra=LIVE,
     )
     access_log_days: int = Field(
@@ -211,7 +216,9 @@ def read_teams(directory: Path) -> tuple[Team, ...]:
         problems += _contradictions(team.parameters, complete)
     problems += _overlaps(teams, documents)
     if problems:
-        raise ParameterError.of(list(dict.fromkeys(problems)))  # a mistake in platform.yaml is every team's: say it once
+        raise ParameterError.of(
+            list(dict.fromkeys(problems))
+        )  # a mistake in platform.yaml is every team's: say it once
     return tuple(teams)
 
 

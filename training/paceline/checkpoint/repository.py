@@ -117,7 +117,7 @@ class CheckpointRepository:
         return None
 
     def prune(self, keep: int) -> list[int]:
-        """Remove all but the `keep` newest committed checkpoints, each one's manifest first: none is ever half there."""
+        """Remove all but the `keep` newest committed checkpoints, manifest first: none is ever half there."""
         removed = self.steps()[keep:]
         for step in removed:
             self.store.delete(f"{step_folder(step)}/{MANIFEST_NAME}")
