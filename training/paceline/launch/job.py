@@ -8,11 +8,15 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from paceline.checkpoint.repository import CheckpointRepository
 from paceline.clients.object_store import open_store
+from paceline.data.ledger import genesis
 from paceline.data.manifest import read_manifest
+from paceline.journal.reader import read
 from paceline.plan.layout import derive
 from paceline.recipe.load import Resolved
-from paceline.spec.errors import DataError, LaunchError
+from paceline.spec.errors import CheckpointError, DataError, LaunchError
+from paceline.spec.events import GenerationOpened
 from paceline.spec.job import JobSpec, Timeouts
 from paceline.spec.run import JOURNAL_DIRECTORY, RUN_NAME, RunRecord
 
@@ -41,6 +45,10 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
     recipe = request.recipe.recipe
     derive(recipe, request.nodes * request.workers_per_node)
     manifest = read_manifest(open_store(request.dataset, DataError))
+    order = genesis(
+        dataset_sha256=manifest.dataset_sha256, seed=recipe.data.seed, sequence_length=recipe.data.sequence_length
+    )
+    _check_continuation(request, order)
     job = JobSpec(
         run=request.name,
         recipe=recipe.model_dump(mode="json"),
@@ -49,11 +57,12 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
         spares=request.spares,
         workers_per_node=request.workers_per_node,
         dataset=request.dataset,
-        dataset_sha256=manifest.dataset_sha256,
+        data_order=order,
         vocabulary=manifest.vocabulary,
         checkpoints=request.checkpoints,
         journal=str((directory / JOURNAL_DIRECTORY).absolute()),
         coordinator_port=free_port(),
+        first_generation=_next_generation(directory / JOURNAL_DIRECTORY),
         timeouts=request.timeouts,
     )
     record = RunRecord(
@@ -75,6 +84,30 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
             "choose a directory that you may write to",
         ) from cause
     return job
+
+
+def _check_continuation(request: RunRequest, order: str) -> None:
+    """A run goes on from what lies at its checkpoints' place; refuse when that consumed other data, or otherwise."""
+    repository = CheckpointRepository(open_store(request.checkpoints, CheckpointError))
+    steps = repository.steps()
+    if not steps:
+        return
+    try:
+        manifest = repository.manifest(steps[0])
+    except CheckpointError:
+        return  # damaged: the coordinator takes an older one, loudly
+    per_step = request.recipe.recipe.sequences_per_step
+    if manifest.data_order != order or manifest.trainer.next_index != manifest.step * per_step:
+        raise LaunchError(
+            f"{repository.uri(manifest.step)}: was trained on other data, or in another order or batch size",
+            "give another place for checkpoints, or the data.*, batch.* and dataset of the run that wrote it",
+        )
+
+
+def _next_generation(journal: Path) -> int:
+    """One above the generations that earlier parts of the run opened."""
+    opened = [e.generation for e in read(journal).events if isinstance(e, GenerationOpened)] if journal.is_dir() else []
+    return max((g for g in opened if g is not None), default=-1) + 1
 
 
 def free_port() -> int:

@@ -82,7 +82,7 @@ class CheckpointManifest(Record):
     step: int
     recipe_sha256: str
     image_digest: str | None
-    dataset_sha256: str
+    data_order: str = Field(description="the ledger's genesis: which data, cut how, in which order")
     world_size: int
     layout: dict[str, int]
     trainer: TrainerState

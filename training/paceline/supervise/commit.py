@@ -70,7 +70,7 @@ class Committer:
             step=shards[0].step,
             recipe_sha256=self._job.recipe_sha256,
             image_digest=self._job.image_digest,
-            dataset_sha256=self._job.dataset_sha256,
+            data_order=self._job.data_order,
             world_size=len(shards),
             layout={"dp_shard": len(shards)},
             trainer=shards[0].trainer,

@@ -73,6 +73,7 @@ class Coordinator:
         self._committer = Committer(job, self.journal)
         self._durable: asyncio.Task[int | None] | None = None
         self._started = self._waiting_since = asyncio.get_running_loop().time()
+        self._enough_since: float | None = None
         self._stop_requests = 0
         self._finishing: float | None = None
         self._failures_without_progress = 0
@@ -218,15 +219,27 @@ class Coordinator:
             nodes=self.job.nodes,
             workers_per_node=self.job.workers_per_node,
             previous=self._assignment,
+            first_generation=self.job.first_generation,
             views=views,
             durable_step=self._committer.durable_step,
             cause=cause,
         )
         if isinstance(planned, Assignment):
+            if self._is_worth_waiting(views, now):
+                return
             self._open(planned)
         elif now - self._waiting_since > self.job.timeouts.membership:
             hint = "start more nodes, or raise timeouts.membership; the run resumes from its last checkpoint"
             self._end("failed", self._why_waiting(planned, views), hint)
+
+    def _is_worth_waiting(self, views: dict[str, NodeView], now: float) -> bool:
+        """At the start, whether spares are still warming up: a fault right after it should find them ready."""
+        if self._assignment is not None:
+            return False
+        self._enough_since = self._enough_since or now
+        ready = sum(view.present and view.status.ready for view in views.values())
+        patience = self.job.timeouts.full_house
+        return ready < self.job.nodes + self.job.spares and now - self._enough_since < patience
 
     def _open(self, assignment: Assignment) -> None:
         first = self._assignment is None
@@ -254,16 +267,17 @@ class Coordinator:
 
     def _report_faults(self, faults: list[Fault]) -> None:
         assert self._assignment is not None
-        for fault in faults:
-            key = (self._assignment.generation, fault.node)
-            if key not in self._reported:
-                self._reported.add(key)
-                self._faults.append(fault)
-                self.journal.emit(FaultDetected, fault=fault.fault, target=fault.node, evidence=fault.evidence)
-                self.journal.emit(FaultClassified, fault=fault.fault, target=fault.node, fault_class=fault.fault_class)
-                if fault.fault_class == "worker_failed":
-                    progressed = self._furthest() > self._assignment.restore.step
-                    self._failures_without_progress = 0 if progressed else self._failures_without_progress + 1
+        generation = self._assignment.generation
+        new = [fault for fault in faults if (generation, fault.node) not in self._reported]
+        for fault in new:
+            self.journal.emit(FaultDetected, fault=fault.fault, target=fault.node, evidence=fault.evidence)
+            self.journal.emit(FaultClassified, fault=fault.fault, target=fault.node, fault_class=fault.fault_class)
+        if new and generation not in {known for known, _ in self._reported}:
+            progressed = self._furthest() > self._assignment.restore.step
+            by_workers = all(fault.fault_class == "worker_failed" for fault in new)
+            self._failures_without_progress = self._failures_without_progress + 1 if by_workers and not progressed else 0
+        self._reported |= {(generation, fault.node) for fault in new}
+        self._faults += new
 
     def _gave_up(self, faults: list[Fault]) -> bool:
         """A failure that comes back at the same step is a bug, not bad luck: restarting it for ever helps nobody."""

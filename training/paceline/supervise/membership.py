@@ -77,6 +77,7 @@ def plan_generation(
     nodes: int,
     workers_per_node: int,
     previous: Assignment | None,
+    first_generation: int = 0,
     views: Mapping[str, NodeView],
     durable_step: int | None,
     cause: str,
@@ -107,7 +108,7 @@ def plan_generation(
         _member(ready[node], index * workers_per_node) for index, node in enumerate(places) if node is not None
     )
     return Assignment(
-        generation=previous.generation + 1 if previous else 0,
+        generation=previous.generation + 1 if previous else first_generation,
         members=members,
         workers_per_node=workers_per_node,
         restore=choose_restore(nodes * workers_per_node, previous, list(usable.values()), durable_step),

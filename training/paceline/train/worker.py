@@ -20,7 +20,6 @@ from paceline.checkpoint.segment import SegmentHeader
 from paceline.checkpoint.snapshot import Snapshotter
 from paceline.clients.object_store import open_store
 from paceline.data.index import TokenDataset
-from paceline.data.ledger import genesis
 from paceline.data.loader import Loader
 from paceline.data.order import SampleOrder
 from paceline.engines.base import Engine, RankContext, Rendezvous
@@ -84,7 +83,7 @@ class Worker:
         )
         self._engine.build(initialise=promotion.restore_from == "nothing")
         progress.write(step=promotion.restore_step, phase=Phase.RESTORE)
-        trainer = self._restore(promotion, journal, dataset, order.seed)
+        trainer = self._restore(promotion, journal)
         snapshots = Snapshotter(
             self._engine.state,
             self._link.segments,
@@ -117,14 +116,11 @@ class Worker:
         snapshots.close()
         return stopped
 
-    def _restore(self, promotion: Promote, journal: Journal, dataset: TokenDataset, seed: int) -> TrainerState:
+    def _restore(self, promotion: Promote, journal: Journal) -> TrainerState:
         """Fill the engine's state from where the promotion says; what the trainer knew then."""
         started = time.perf_counter()
         if promotion.restore_from == "nothing":
-            ledger = genesis(
-                dataset_sha256=dataset.manifest.dataset_sha256, seed=seed, sequence_length=dataset.sequence_length
-            )
-            return TrainerState(step=0, tokens=0, next_index=0, ledger=ledger)
+            return TrainerState(step=0, tokens=0, next_index=0, ledger=self._job.data_order)
         if promotion.restore_from == "memory":
             trainer, copied = self._from_memory(promotion)
         else:

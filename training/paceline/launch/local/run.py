@@ -22,6 +22,7 @@ from paceline.spec.errors import LaunchError
 from paceline.spec.events import AnyEvent, RunFinished
 from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_RUN_TOKEN
+from paceline.supervise.process import living_members
 
 _POLL_SECONDS = 0.05
 _COORDINATOR_RESTARTS = 3
@@ -46,7 +47,7 @@ class LocalRun:
         self._follower = Follower(Path(job.journal))
 
     def __enter__(self) -> Self:
-        self._follower.skip()  # what an earlier part of this run wrote has been told before
+        self._follower.poll()  # what an earlier part of this run wrote has been told before
         self._start_coordinator()
         for index in range(self.job.nodes + self.job.spares):
             self._start_node(f"node-{index}")
@@ -60,11 +61,15 @@ class LocalRun:
     def events(self, idle: Callable[[], None] = lambda: None) -> Iterator[AnyEvent]:
         """What happens, as it happens, up to and including `run.finished`; `idle` is called between looks."""
         while True:
-            for event in self._follower.new():
+            ended = self._coordinator_ended()  # asked first: its last words are in the journal then
+            finished = False
+            for event in self._follower.poll():
                 yield event
-                if isinstance(event, RunFinished):
-                    return
-            self._keep_coordinator()
+                finished = finished or isinstance(event, RunFinished)
+            if finished:
+                return
+            if ended:
+                self._replace_coordinator()
             idle()
             time.sleep(_POLL_SECONDS)
 
@@ -92,6 +97,9 @@ class LocalRun:
                 pass  # the whole group is gone already
         for process in processes:
             process.wait()
+        for process in processes:
+            while living_members(process.pid):
+                time.sleep(0.01)
 
     def _start_coordinator(self) -> None:
         arguments = [str(self.directory / JOB_NAME), str(os.getpid())]
@@ -114,14 +122,14 @@ class LocalRun:
                 start_new_session=True,
             )
 
-    def _keep_coordinator(self) -> None:
-        """A coordinator that died is replaced: its successor learns everything from the nodes."""
-        assert self._coordinator is not None
-        if self._coordinator.poll() is None or any(isinstance(e, RunFinished) for e in self._follower.peek()):
-            return
+    def _coordinator_ended(self) -> bool:
+        return self._coordinator is not None and self._coordinator.poll() is not None
+
+    def _replace_coordinator(self) -> None:
+        """A coordinator that died has a successor, which learns everything from the nodes."""
         if self._restarts == _COORDINATOR_RESTARTS:
             raise LaunchError(
-                f"the coordinator ended {self._restarts + 1} times, last with code {self._coordinator.returncode}",
+                f"the coordinator ended {self._restarts + 1} times without finishing the run",
                 f"see {self.directory / 'coordinator.log'}",
             )
         self._restarts += 1
