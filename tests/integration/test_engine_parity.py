@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import socket
+import signal
 import subprocess
 import sys
 from itertools import product
@@ -16,49 +17,30 @@ import torch
 
 pytestmark = pytest.mark.integration
 
-RANK_PROGRAM = Path(__file__).with_name("engine_parity_rank.py")
+RANKS = Path(__file__).with_name("engine_parity_ranks.py")
+WORLDS = {"one": 1, "two": 2, "two again": 2}
 UNEVEN, ONE_ROW = 301, 1  # one row: the second rank's part of the embedding is empty
 VOCABULARIES = (UNEVEN, ONE_ROW)
 Run = list[dict[int, dict[str, Any]]]
 
 
-def run(world_size: int, directory: Path) -> Run:
-    """What every rank saw, per vocabulary; the generations follow each other in the same processes."""
-    directory.mkdir()
-    listeners = {vocabulary: socket.create_server(("127.0.0.1", 0)) for vocabulary in VOCABULARIES}
-    ranks = []
-    for rank in range(world_size):
-        served = list(listeners.values()) if rank == 0 else []
-        meetings = [
-            {"vocabulary": v, "port": s.getsockname()[1], "listen_fd": s.fileno() if served else None}
-            for v, s in listeners.items()
-        ]
-        output = str(directory / f"rank-{rank}.pt")
-        order = {"rank": rank, "world_size": world_size, "meetings": meetings, "output": output}
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-        ranks.append(
-            subprocess.Popen(
-                [sys.executable, str(RANK_PROGRAM), json.dumps(order)],
-                env=environment,
-                pass_fds=[s.fileno() for s in served],
-            )
-        )
-    try:
-        assert [process.wait(timeout=90) for process in ranks] == [0] * world_size
-    finally:
-        for process in ranks:
-            process.kill()
-            process.wait()
-        for listener in listeners.values():
-            listener.close()
-    return [torch.load(directory / f"rank-{rank}.pt") for rank in range(world_size)]
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """What every rank of every world saw, by vocabulary."""
     directory = tmp_path_factory.mktemp("parity")
-    worlds = {"one": 1, "two": 2, "two again": 2}
-    return {name: run(world_size, directory / name) for name, world_size in worlds.items()}
+    order = {"directory": str(directory), "worlds": WORLDS, "vocabularies": VOCABULARIES}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    program = subprocess.Popen([sys.executable, str(RANKS), json.dumps(order)], env=environment, start_new_session=True)
+    try:
+        assert program.wait(timeout=100) == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+    return {
+        name: [torch.load(directory / f"{name}-{rank}.pt") for rank in range(world_size)]
+        for name, world_size in WORLDS.items()
+    }
 
 
 def whole(world: Run, vocabulary: int, moment: str) -> dict[str, torch.Tensor]:
@@ -122,3 +104,9 @@ def test_all_ranks_report_the_same_loss_and_totals_modulo_two_to_the_64(runs: di
     first, second = (rank[UNEVEN] for rank in runs["two"])
     assert (first["loss"], first["totals"]) == (second["loss"], second["totals"])
     assert first["totals"] == [[-2, 1]] * len(first["loss"])
+
+
+def test_no_rank_updates_before_every_rank_is_ready(runs: dict[str, Run]) -> None:
+    ready = [max(times) for times in zip(*(rank[UNEVEN]["ready"] for rank in runs["two"]), strict=True)]
+    done = [min(times) for times in zip(*(rank[UNEVEN]["done"] for rank in runs["two"]), strict=True)]
+    assert all(r < d for r, d in zip(ready, done, strict=True))

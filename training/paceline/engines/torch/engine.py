@@ -16,7 +16,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch.distributed.device_mesh import DeviceMesh
 
-from paceline.engines.base import Capabilities, LogicalShard, MicroBatch, RankContext, StepOut
+from paceline.engines.base import Capabilities, Engine, LogicalShard, MicroBatch, RankContext, StepOut
 from paceline.engines.torch.optimizer import ShardedAdamW
 from paceline.engines.torch.parallelize import ShardedModel, build_sharded
 from paceline.engines.torch.process_group import join, join_alone, leave
@@ -60,7 +60,7 @@ class _Tokens:
     targets: torch.Tensor
 
 
-class TorchEngine:
+class TorchEngine(Engine):
     """See `paceline.engines.base.Engine`."""
 
     name: ClassVar[str] = "torch"
