@@ -38,13 +38,8 @@ class Rider:
                 """inner: {LONG}"""
 '''
     found = list(interpreter_documentation(library(tmp_path, peloton=source)))
-    assert [d.name for d in found] == [
-        "os",
-        "peloton",
-        "peloton.Rider",
-        "peloton.Rider.ride",
-        "peloton.Rider.ride.inner",
-    ]
+    ride = "peloton.Rider.ride"
+    assert [d.name for d in found] == ["os", "peloton", "peloton.Rider", ride, f"{ride}.inner"]
     assert found[3].text == f"method: {LONG}"
 
 

@@ -94,12 +94,8 @@ def test_replay_walks_the_order_over_epochs(dataset_directory: Path) -> None:
     assert [(e.step, e.first_index, e.count) for e in entries] == [(s, 6 * s, 6) for s in range(steps)]
     head = genesis(dataset_sha256=dataset.manifest.dataset_sha256, seed=3, sequence_length=16)
     for entry in entries:
-        digest = combine(
-            [
-                sample_digest(i, *order.at(i), dataset.window(order.at(i)[1]))
-                for i in range(6 * entry.step, 6 * entry.step + 6)
-            ]
-        )
+        indices = range(6 * entry.step, 6 * entry.step + 6)
+        digest = combine(sample_digest(i, *order.at(i), dataset.window(order.at(i)[1])) for i in indices)
         head = advance(head, step=entry.step, first_index=6 * entry.step, count=6, digest=digest)
         assert (entry.digest, entry.head) == (digest_hex(digest), head)
 

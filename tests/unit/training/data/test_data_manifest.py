@@ -19,7 +19,7 @@ def rewrite(directory: Path, **changes: Any) -> None:
 
 
 def test_no_manifest_is_no_dataset(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no manifest.json"):
+    with pytest.raises(DataError, match=r"there is no manifest\.json"):
         read_manifest(DirectoryStore(tmp_path))
 
 
