@@ -15,7 +15,6 @@ from paceline.data.manifest import read_manifest
 from paceline.spec.errors import DataError
 from paceline.spec.manifest import DatasetManifest
 
-
 MANIFEST = DatasetManifest.model_construct()  # windows do not look at it
 
 
