@@ -85,9 +85,12 @@ def test_what_does_not_verify_is_refused_by_name(
             bucket.put(shard.name, bucket.get(shard.name)[:-2])
     with pytest.raises(DataError, match=f"{shard.name}: .*{damage}") as caught:
         fetch(bucket, tmp_path / "cache")
-    assert "upload the dataset" in (caught.value.problems[0].hint or "")
+    assert "delete that file" in (caught.value.problems[0].hint or "")
     assert not (tmp_path / "cache" / shard.name).exists()
     assert not (tmp_path / "cache" / "manifest.json").exists()
+    bucket.delete(shard.name)  # what the hint says
+    upload(dataset_directory, bucket)
+    fetch(bucket, tmp_path / "cache")
 
 
 def test_a_cache_that_cannot_be_written_is_a_clear_error(
