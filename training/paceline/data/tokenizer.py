@@ -15,7 +15,10 @@ SMALLEST_VOCABULARY = 257  # every byte, and the end of a text
 class TextTokenizer:
     """Text to token ids and back. `end_of_text` is the id that separates documents."""
 
-    def __init__(self, tokenizer: Tokenizer, end_of_text: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, source: str) -> None:
+        end_of_text = tokenizer.token_to_id(END_OF_TEXT)
+        if end_of_text is None:
+            raise DataError(f"{source}: has no {END_OF_TEXT} token", "prepare the dataset again")
         self._tokenizer = tokenizer
         # a document that happens to spell END_OF_TEXT must not end there
         self._tokenizer.encode_special_tokens = True
@@ -40,7 +43,7 @@ class TextTokenizer:
             show_progress=False,
         )
         tokenizer.train_from_iterator(texts, trainer)
-        return cls(tokenizer, tokenizer.token_to_id(END_OF_TEXT))
+        return cls(tokenizer, "the tokenizer just trained")
 
     @classmethod
     def load(cls, content: bytes, source: str) -> TextTokenizer:
@@ -49,10 +52,7 @@ class TextTokenizer:
             tokenizer = Tokenizer.from_str(content.decode())
         except Exception as cause:  # the library raises bare Exception
             raise DataError(f"{source}: not a tokenizer: {cause}", "prepare or fetch the dataset again") from cause
-        end_of_text = tokenizer.token_to_id(END_OF_TEXT)
-        if end_of_text is None:
-            raise DataError(f"{source}: has no {END_OF_TEXT} token", "prepare the dataset again")
-        return cls(tokenizer, end_of_text)
+        return cls(tokenizer, source)
 
     def dump(self) -> bytes:
         """The tokenizer as JSON, in the format of the `tokenizers` library."""

@@ -42,7 +42,7 @@ def fetch(store: ObjectStore, directory: Path, *, progress: Progress = silent) -
         for done, record in enumerate(files):
             progress("fetch", done, len(files))
             if not _is_verified(here, record):
-                cure = f"upload the dataset to {store.uri} again from where it was prepared"
+                cure = f"delete that file if it is there, then upload the dataset again to {store.uri}"
                 here.put(record.name, _verified(store, record, cure))
         here.put(MANIFEST_NAME, manifest.model_dump_json(indent=2).encode() + b"\n")
     except OSError as cause:
