@@ -11,7 +11,9 @@ LARGEST_PREFIX, SMALLEST_PREFIX = 16, 28
 RESERVED_PER_SUBNET = 5
 
 # where a VPC's addresses may come from: RFC 1918 and RFC 6598
-PRIVATE_RANGES = tuple(IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
+PRIVATE_RANGES = tuple(
+    IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+)
 
 
 def is_private(block: IPv4Network) -> bool:
