@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ if (ROOT / "constructs" / "__init__.py").exists():  # before anything imports aw
 
 def main() -> None:
     from paceline.spec.errors import PacelineError
-    from stacks.settings import read_teams
+    from stacks.teams import read_teams
 
     try:
         teams = read_teams(ROOT / "stacks" / "parameters")
@@ -28,7 +29,8 @@ def main() -> None:
     from paceline_constructs.guardrails.compliance import enforce_compliance
     from stacks.team_stage import TeamStage
 
-    app = App()
+    # the CLI passes the same flags; with them here, `python app.py` synthesizes the same templates
+    app = App(context=json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"])
     enforce_compliance(app)
     for team in teams:
         TeamStage(app, team=team)

@@ -1,7 +1,6 @@
-"""The parameters of teams: what `stacks/parameters/*.yaml` may say. The only place that reads those files.
+"""What the files in `stacks/parameters/` may say, as types.
 
-A team's file is laid over `platform.yaml`, which is laid over the defaults below. Every field carries `update`, what a
-change of it does to a deployed team:
+Every field carries `update`, what a change of it does to a deployed team:
 
     live      applied while jobs run
     drain     nodes or clients must be idle
@@ -11,26 +10,22 @@ change of it does to a deployed team:
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from itertools import combinations
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic.config import JsonDict
 
 from paceline.catalog.fsx import lustre
-from paceline.catalog.network import PRIVATE_RANGES, has_legal_size, is_private, usable_addresses
-from paceline.catalog.zones import is_region, is_zone_of, zone_prefix
+from paceline.catalog.network import PRIVATE_RANGES, has_legal_size, is_private
+from paceline.catalog.zones import is_region
 from paceline.spec.base import Record
-from paceline.spec.documents import Document, Path_, dotted, nearest, read, validate
-from paceline.spec.errors import ParameterError, Problem
 
-PLATFORM = "platform"
-
-LIVE, DRAIN, REPLACE, NEVER = ({"update": kind} for kind in ("live", "drain", "replace", "never"))
+LIVE: JsonDict = {"update": "live"}
+DRAIN: JsonDict = {"update": "drain"}
+REPLACE: JsonDict = {"update": "replace"}
+NEVER: JsonDict = {"update": "never"}
 
 
 def _account(value: object) -> object:
@@ -187,106 +182,7 @@ class Parameters(Record):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Team:
-    """A team is a file: `name` is the file's name."""
+    """A team is a file: `name` is the file's name without its ending."""
 
     name: str
     parameters: Parameters
-
-
-def read_teams(directory: Path) -> tuple[Team, ...]:
-    """All teams of `directory`, by name. ParameterError holds every problem of every file."""
-    files = _team_files(directory)
-    problems: list[Problem] = []
-    documents: dict[str, Document] = {}
-    teams: list[Team] = []
-    for name, path in files.items():
-        try:
-            documents[name] = read(path, ParameterError, name=_shown(path))
-        except ParameterError as error:
-            problems += error.problems
-    platform = documents.pop(PLATFORM, Document(data={}))
-    for name, document in documents.items():
-        complete = documents[name] = document.over(platform)
-        try:
-            team = Team(name=name, parameters=validate(Parameters, complete, ParameterError))
-        except ParameterError as error:
-            problems += error.problems
-            continue
-        teams.append(team)
-        problems += _contradictions(team.parameters, complete)
-    problems += _overlaps(teams, documents)
-    if problems:
-        raise ParameterError.of(
-            list(dict.fromkeys(problems))
-        )  # a mistake in platform.yaml is every team's: say it once
-    return tuple(teams)
-
-
-def _team_files(directory: Path) -> dict[str, Path]:
-    """The files by stem, or the error that says why there is nothing to deploy."""
-    shown = _shown(directory)
-    if not directory.is_dir():
-        raise ParameterError(f"{shown}: no such directory", "run from the root of the repository")
-    paths = sorted(path for path in directory.iterdir() if path.suffix in (".yaml", ".yml"))
-    problems = [
-        Problem(message=f"{_shown(path)}: {reason}", hint=hint) for path in paths for reason, hint in _misnamed(path)
-    ]
-    if problems:
-        raise ParameterError.of(problems)
-    if PLATFORM not in {path.stem for path in paths}:
-        raise ParameterError(f"{shown}/{PLATFORM}.yaml: no such file", "it holds what all teams share; restore it")
-    if len(paths) == 1:
-        raise ParameterError(f"{shown}: no team file", "copy sandbox.yaml of the repository and edit it")
-    return {path.stem: path for path in paths}
-
-
-def _misnamed(path: Path) -> Iterator[tuple[str, str]]:
-    if path.suffix != ".yaml":
-        yield "parameter files end in .yaml", f"rename it to {path.stem}.yaml"
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,18}[a-z0-9]", path.stem):
-        yield (
-            f"{path.stem} cannot be a team's name",
-            "use 2 to 20 lower-case letters, digits and dashes; start with a letter",
-        )
-
-
-def _contradictions(parameters: Parameters, document: Document) -> Iterator[Problem]:
-    """What is right by itself, but not together; each problem at the line that would be changed."""
-    location, network = parameters.location, parameters.network
-
-    def problem(path: Path_, reason: str, hint: str) -> Problem:
-        return Problem(message=f"{document.origin(path)}: {dotted(path)}: {reason}", hint=hint)
-
-    for zone, block in network.subnets.items():
-        path: Path_ = ("network", "subnets", zone)
-        if not is_zone_of(zone, location.region):
-            known = f"write the id, not the name of the zone: {zone_prefix(location.region)}-az1"
-            yield problem(path, f"{zone} is not an availability-zone id of {location.region}", known)
-        if not block.subnet_of(network.cidr):
-            yield problem(path, f"{block} lies outside the VPC's {network.cidr}", "choose a block inside network.cidr")
-        if usable_addresses(block) <= len(network.interface_endpoints):
-            reason = f"{usable_addresses(block)} usable addresses, and {len(network.interface_endpoints)} endpoints"
-            yield problem(path, f"{reason} need one each; none is left for nodes", "make the subnet larger")
-    for (one, block), (other, another) in combinations(network.subnets.items(), 2):
-        if block.overlaps(another):
-            yield problem(("network", "subnets", other), f"{another} overlaps {block} of {one}", "move one of the two")
-    if (zone := parameters.storage.file_system.zone) not in network.subnets:
-        path = ("storage", "file_system", "zone")
-        yield problem(path, f"{zone} is not a zone of network.subnets", nearest(zone, list(network.subnets)))
-
-
-def _overlaps(teams: list[Team], documents: dict[str, Document]) -> Iterator[Problem]:
-    """Two VPCs with the same addresses can never be connected."""
-    for one, other in combinations(teams, 2):
-        first, second = one.parameters, other.parameters
-        if first.location == second.location and first.network.cidr.overlaps(second.network.cidr):
-            origin = documents[other.name].origin(("network", "cidr"))
-            yield Problem(
-                message=f"{origin}: network.cidr: {second.network.cidr} overlaps {first.network.cidr} of {one.name}",
-                hint="give every team of an account and region its own block",
-            )
-
-
-def _shown(path: Path) -> str:
-    """How messages call `path`: from the working directory where possible."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

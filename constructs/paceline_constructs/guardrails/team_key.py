@@ -46,11 +46,12 @@ class TeamKey(kms.Key):
             )
         )
         # Source: FSx for Lustre User Guide, s3-server-side-encryption-support.html. The role's name ends in the id of
-        # the file system, which exists only after the key.
+        # the file system, which exists only after the key. The account as principal would not do: it passes the
+        # question on to the role's own policies, and those of a service-linked role do not speak of KMS.
         self.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="FsxThroughS3",
-                principals=[iam.AccountRootPrincipal()],
+                principals=[iam.AnyPrincipal()],  # of this account, and only that role: see the conditions
                 actions=_USE,
                 resources=["*"],
                 conditions={
@@ -63,7 +64,10 @@ class TeamKey(kms.Key):
                             "/AWSServiceRoleForFSxS3Access_fs-*",
                         )
                     },
-                    "StringEquals": {"kms:ViaService": f"s3.{stack.region}.{stack.url_suffix}"},
+                    "StringEquals": {
+                        "kms:CallerAccount": stack.account,
+                        "kms:ViaService": f"s3.{stack.region}.{stack.url_suffix}",
+                    },
                 },
             )
         )

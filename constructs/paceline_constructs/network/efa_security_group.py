@@ -5,6 +5,8 @@ from __future__ import annotations
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
+from paceline_constructs.network.closed_egress import close_egress
+
 
 class EfaSecurityGroup(ec2.SecurityGroup):
     """Lets its members talk to each other over any protocol, in and out, and to nobody else.
@@ -24,3 +26,4 @@ class EfaSecurityGroup(ec2.SecurityGroup):
         )
         self.add_ingress_rule(self, ec2.Port.all_traffic(), "EFA from members")
         self.add_egress_rule(self, ec2.Port.all_traffic(), "EFA to members")
+        close_egress(self)

@@ -12,6 +12,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from paceline.catalog.fsx import LustreRules
+from paceline_constructs.network.closed_egress import close_egress
 
 # where the bucket's prefix appears in the file system
 DATA_PATH = "/data"
@@ -102,4 +103,5 @@ class LustreFileSystem(Construct):
             group.connections.allow_internally(port, "Lustre between file servers")
             group.connections.allow_from(props.clients, port, "Lustre from clients")
             group.connections.allow_to(props.clients, port, "Lustre to clients")
+        close_egress(group)
         return group

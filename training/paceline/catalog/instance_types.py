@@ -133,7 +133,7 @@ class InstanceType(Record):
     shared_nic_pairs: tuple[tuple[int, int], ...] | None = None
     gpu_card_pairs: tuple[tuple[int, int], ...] | None = None
     rdma: Rdma | None = None
-    layouts: dict[str, Layout] = {}
+    layouts: dict[str, Layout] | None = None
     max_pods_default: int | None = None
     eks_default_max_pods_note: str | None = None
 
