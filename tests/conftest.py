@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# how long an example takes is the machine's business, not the property's
+settings.register_profile("paceline", deadline=None)
+settings.load_profile("paceline")
 
 ROOT = Path(__file__).parent.parent
 

@@ -104,9 +104,11 @@ def torch_index() -> str | None:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{TORCH_CPU_INDEX}/torch/", timeout=3):
             answers.set()
 
-    # in a thread: the time-out does not cover looking up the host's name
-    threading.Thread(target=ask, daemon=True).start()
-    return TORCH_CPU_INDEX if answers.wait(timeout=3) else None
+    # in a thread: the request's time-out does not cover looking up the host's name
+    question = threading.Thread(target=ask, daemon=True)
+    question.start()
+    question.join(timeout=3)
+    return TORCH_CPU_INDEX if answers.is_set() else None
 
 
 def paceline(step: Step) -> None:
