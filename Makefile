@@ -43,6 +43,7 @@ check-imports: setup
 	$(BIN)/lint-imports
 
 check-generated: setup
+	$(PYTHON_BIN) -m stacks.schema --check
 	$(BIN)/pytest --quiet tests/contract/test_house_schemas.py tests/contract/test_house_links.py
 
 synth: setup ## the templates of all teams, into cdk.out
