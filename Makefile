@@ -3,11 +3,11 @@
 
 BIN := .venv/bin
 PYTHON_BIN := $(BIN)/python
-# `cdk` runs `python3 app.py` and needs `node`: both are the environment's
-CDK := PATH="$(CURDIR)/$(BIN):$$PATH" cdk
 PINS := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make pins" $(UPGRADE:%=--upgrade)
 
+# `cdk` runs `python3 app.py`, and both need `node`: all of them are the environment's
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 # one thread per process: the tests and the demo run several processes on few cores
 export OMP_NUM_THREADS ?= 1
 
@@ -43,14 +43,15 @@ check-imports: setup
 	$(BIN)/lint-imports
 
 check-generated: setup
+	$(PYTHON_BIN) -m stacks.schema --check
 	$(BIN)/pytest --quiet tests/contract/test_house_schemas.py tests/contract/test_house_links.py
 
 synth: setup ## the templates of all teams, into cdk.out
-	@$(CDK) synth --quiet
+	@$(BIN)/cdk synth --quiet
 
 diff: setup ## what a deployment would change: make diff TEAM=sandbox
 	@test -n "$(TEAM)" || { echo "error: diff of which team?" >&2; echo >&2; echo "hint: make diff TEAM=sandbox" >&2; exit 2; }
-	@$(CDK) diff '$(TEAM)/*'
+	@$(BIN)/cdk diff '$(TEAM)/*'
 
 bench: setup ## every table of benchmarks/
 	@for table in benchmarks/*.py; do $(PYTHON_BIN) "$$table" || exit 1; done

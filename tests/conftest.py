@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
+
+# how long an example takes is the machine's business, not the property's
+settings.register_profile("paceline", deadline=None)
+settings.load_profile("paceline")
 
 if TYPE_CHECKING:
     from stacks.team_stage import TeamStage

