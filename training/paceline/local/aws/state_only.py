@@ -59,7 +59,9 @@ class StateOnly:
     def update(self, physical_id: str, old: Properties, new: Properties) -> Created:
         known = self._store.get(self._schema.type_name, physical_id)
         if known is None:
-            raise ValueError(f"Resource of type '{self._schema.type_name}' with identifier '{physical_id}' was not found.")
+            raise ValueError(
+                f"Resource of type '{self._schema.type_name}' with identifier '{physical_id}' was not found."
+            )
         if self._form.name:
             new = {self._form.name: known.properties[self._form.name], **new}
         self._remember(physical_id, known.id, new, known.attributes, known.created)
