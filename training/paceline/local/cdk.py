@@ -109,7 +109,7 @@ class Cdk:
 
     def destroy(self, selector: str) -> list[StackResult]:
         """Delete the stacks that match."""
-        return self._run(["destroy", selector, "--force", "--progress", "events"]).results
+        return self._run(["destroy", selector, "--force"]).results
 
     def _run(self, arguments: Sequence[str], *, directory: Path | None = None) -> _Transcript:
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -174,8 +174,9 @@ class _Transcript:
         """The lines that say why: the app's own error if it wrote one, else the CLI's, else the last ones."""
         lines = [line.rstrip() for line in self.lines if line.strip()]
         for pattern in _REASONS:
-            if first := next((i for i, line in enumerate(lines) if pattern.search(line)), None):
-                return "\n".join(lines[first : first + ERROR_LINES]).removeprefix("error: ")
+            for index, line in enumerate(lines):
+                if pattern.search(line):
+                    return "\n".join(lines[index : index + ERROR_LINES]).removeprefix("error: ")
         return "\n".join(lines[-ERROR_LINES:])
 
 
