@@ -43,3 +43,10 @@ def test_a_dropped_property_goes_back_to_its_default(provision: Any, account: st
     assert "AES256" in shown(name)
     assert name not in s3._bucket_tags
     assert "LoggingEnabled" not in s3._bucket_logging_config[name]
+
+
+def test_without_a_key_the_managed_one_is_named(provision: Any, account: str) -> None:
+    rules = [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]
+    given = {"BucketEncryption": {"ServerSideEncryptionConfiguration": rules}, "BucketName": f"assets-{account}"}
+    name, _ = provision("AWS::S3::Bucket", given)
+    assert f"arn:aws:kms:us-east-1:{account}:alias/aws/s3" in shown(name)

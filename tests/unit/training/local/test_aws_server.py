@@ -58,3 +58,16 @@ def test_the_environment_leads_only_here(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_stopping_what_does_not_run_is_nothing(tmp_path: Path) -> None:
     embedded(tmp_path).stop()
+
+
+def test_a_failed_start_shows_the_end_of_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    double = tmp_path / "python"
+    double.write_text("#!/bin/sh\necho no such table\nexit 3\n", encoding="ascii")
+    double.chmod(0o755)
+    monkeypatch.setattr(server.sys, "executable", str(double))
+    aws = embedded(tmp_path / "run")
+    with pytest.raises(LaunchError, match="exit code 3; the end of its log:\nno such table"):
+        aws.start()
+    assert aws.process_id is None
+    with server._locked(aws.directory / "lock"):
+        pass  # the directory is free again

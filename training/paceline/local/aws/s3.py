@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import s3
 
 Row = tuple[str, Callable[[Any], bytes], Callable[..., Any], Callable[[str], Any]]
@@ -21,7 +22,11 @@ def encryption(given: Mapping[str, Any]) -> bytes:
     for rule in given["ServerSideEncryptionConfiguration"]:
         node = SubElement(root, "Rule")
         default = SubElement(node, "ApplyServerSideEncryptionByDefault")
-        for name, value in rule.get("ServerSideEncryptionByDefault", {}).items():
+        chosen = dict(rule.get("ServerSideEncryptionByDefault", {}))
+        if chosen.get("SSEAlgorithm") == "aws:kms":
+            # S3 falls back to the AWS managed key; ministack refuses writes to a bucket that names none
+            chosen.setdefault("KMSMasterKeyID", f"arn:aws:kms:{get_region()}:{get_account_id()}:alias/aws/s3")
+        for name, value in chosen.items():
             SubElement(default, name).text = str(value)
         SubElement(node, "BucketKeyEnabled").text = str(rule.get("BucketKeyEnabled", False)).lower()
     return tostring(root)
