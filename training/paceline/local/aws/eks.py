@@ -1,4 +1,4 @@
-"""EKS resource types that ministack has an API for but no CloudFormation handler: add-ons, access entries, pod identity.
+"""EKS add-ons, access entries and pod identity: ministack has an API for them but no CloudFormation handler.
 
 The API's bodies are the template's properties with a small first letter; ministack keeps what it knows of them.
 """

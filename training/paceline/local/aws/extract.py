@@ -16,8 +16,15 @@ from paceline.local.aws.schemas import DIRECTORY
 
 CFN_LINT = "1.58.0"
 REGION = "us-east-1"
-KEPT = ("typeName", "required", "additionalProperties", "primaryIdentifier", "readOnlyProperties")
-KEPT += ("createOnlyProperties", "tagging")
+KEPT = (
+    "additionalProperties",
+    "createOnlyProperties",
+    "primaryIdentifier",
+    "readOnlyProperties",
+    "required",
+    "tagging",
+    "typeName",
+)
 KEPT_OF_PROPERTY = ("$ref", "type", "enum", "required", "additionalProperties")
 
 
@@ -47,7 +54,7 @@ def main() -> None:
         document["definitions"] = {key: cut(item) for key, item in schema.get("definitions", {}).items()}
         path = DIRECTORY / f"{name.replace('::', '-')}.json"
         path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="ascii")
-        print(f"{name}: {path.stat().st_size} bytes", file=sys.stderr)
+        sys.stderr.write(f"{name}: {path.stat().st_size} bytes\n")
 
 
 if __name__ == "__main__":

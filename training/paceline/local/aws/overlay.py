@@ -1,7 +1,7 @@
 """The CloudFormation resource types that ministack lacks, entered into ministack's own tables.
 
-Nothing of ministack is replaced: its tables are dictionaries, and each type adds one entry to each. Their private names
-are listed in tests/contract/test_ministack_internals.py and hold for exactly one version (`server.MINISTACK`).
+No function of ministack is replaced: it works from tables, and the overlay adds rows to them. Their private names are
+listed in tests/contract/test_ministack_internals.py and hold for exactly one version (`server.MINISTACK`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from ministack.services.cloudformation import provisioners
 
-from paceline.local.aws import ec2, eks
+from paceline.local.aws import ec2, eks, s3
 from paceline.local.aws.handler import Created, Handler, Properties, checked
 from paceline.local.aws.schemas import load
 from paceline.local.aws.state_only import StateOnly, forms
@@ -28,7 +28,10 @@ FORGOTTEN: Mapping[str, Callable[[str], dict[str, Any]]] = {
 
 
 def install(store: Store) -> None:
-    """Enter every type of the overlay into ministack's tables; `store` holds the ones that are only remembered."""
+    """Enter every type of the overlay into ministack's tables, once per process.
+
+    `store` holds the resources that are only remembered.
+    """
     schemas = load()
     handlers: dict[str, Handler] = {**ec2.HANDLERS, **eks.HANDLERS}
     handlers |= {name: StateOnly(schemas[name], form, store) for name, form in forms().items()}
@@ -40,6 +43,7 @@ def install(store: Store) -> None:
         provisioners._CONDITIONALLY_REPLACING_PROPERTIES[name] = nested
         if tag_property := schema.tag_property:
             provisioners._STACK_TAG_PROPERTY[name] = tag_property
+    provisioners._S3_BUCKET_CONFIGURATIONS += s3.CONFIGURATIONS
     for name, attributes in FORGOTTEN.items():
         table = provisioners._RESOURCE_HANDLERS[name]
         provisioners._RESOURCE_HANDLERS[name] = _completed(table, attributes)

@@ -121,7 +121,7 @@ class EmbeddedAws:
         """A boto3 client of a service of this account."""
         import boto3
 
-        session = boto3.Session(
+        session: Any = boto3.Session(
             aws_access_key_id=self.account, aws_secret_access_key="embedded", region_name=self.region
         )
         return session.client(service, endpoint_url=self.url)

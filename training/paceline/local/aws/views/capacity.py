@@ -14,10 +14,26 @@ from paceline.local.aws.store import Resource, Store
 
 RESERVATION = "AWS::EC2::CapacityReservation"
 # the answer's names for what the template or the resource's attributes say
-FROM_PROPERTIES = ("AvailabilityZone", "EndDate", "EndDateType", "InstanceMatchCriteria", "InstancePlatform")
-FROM_PROPERTIES += ("InstanceType", "PlacementGroupArn", "Tenancy")
-FROM_ATTRIBUTES = ("AvailableInstanceCount", "CapacityReservationArn", "CreateDate", "OwnerId", "ReservationType")
-FROM_ATTRIBUTES += ("StartDate", "State", "TotalInstanceCount")
+FROM_PROPERTIES = (
+    "AvailabilityZone",
+    "EndDate",
+    "EndDateType",
+    "InstanceMatchCriteria",
+    "InstancePlatform",
+    "InstanceType",
+    "PlacementGroupArn",
+    "Tenancy",
+)
+FROM_ATTRIBUTES = (
+    "AvailableInstanceCount",
+    "CapacityReservationArn",
+    "CreateDate",
+    "OwnerId",
+    "ReservationType",
+    "StartDate",
+    "State",
+    "TotalInstanceCount",
+)
 
 
 def install(store: Store) -> None:

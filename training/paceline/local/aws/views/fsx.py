@@ -67,9 +67,8 @@ def _file_system(resource: Resource) -> dict[str, Any]:
 
 def _association(resource: Resource) -> dict[str, Any]:
     given = resource.properties
-    taken = ("FileSystemId", "FileSystemPath", "DataRepositoryPath", "BatchImportMetaDataOnCreate")
-    taken += ("ImportedFileChunkSize", "S3", "Tags")
-    return _common(resource) | {key: given[key] for key in taken if key in given} | {"AssociationId": resource.id}
+    # every property of the template is a field of the answer, under the same name
+    return _common(resource) | given | {"AssociationId": resource.id}
 
 
 def _common(resource: Resource) -> dict[str, Any]:
