@@ -5,6 +5,7 @@ PacelineError
 ├── RecipeError       a recipe or an override is wrong
 ├── DataError         a dataset is missing, short or altered
 ├── CheckpointError   a checkpoint does not exist or does not verify
+├── JournalError      a run's journal is missing, damaged or too new
 ├── DeployError       the cloud, or its emulation, refused
 ├── LaunchError       a run could not be started or kept going
 └── ClusterError      the cluster says no
@@ -75,6 +76,10 @@ class DataError(PacelineError):
 
 class CheckpointError(PacelineError):
     """A checkpoint does not exist or does not verify."""
+
+
+class JournalError(PacelineError):
+    """A run's journal is missing, damaged, or written by a newer paceline."""
 
 
 class DeployError(PacelineError):

@@ -52,6 +52,8 @@ class Event(Record):
 
 
 class RunStarted(Event):
+    """`versions` maps what the run stands on (paceline, python, torch, ...) to its version."""
+
     kind: Literal["run.started"] = "run.started"
     recipe: str
     recipe_sha256: str
@@ -62,6 +64,7 @@ class RunStarted(Event):
     tokens_per_step: int
     seed: int
     dataset: str
+    versions: dict[str, str] = Field(default_factory=dict)
 
 
 class RunFinished(Event):
@@ -109,6 +112,19 @@ class StepFinished(Event):
     checkpoint_seconds: float
 
 
+class DatasetPrepared(Event):
+    """A tokenised corpus is there. `unigram_entropy` is in nats per token, as in its manifest."""
+
+    kind: Literal["dataset.prepared"] = "dataset.prepared"
+    dataset: str
+    uri: str
+    documents: int
+    tokens: int
+    vocabulary: int
+    unigram_entropy: float
+    seconds: float
+
+
 class DataConsumed(Event):
     """What a step's global batch held: sample indices [first_index, first_index + count), and the ledger's head."""
 
@@ -153,6 +169,17 @@ class CheckpointCommitted(Event):
     uri: str
     files: int
     bytes: int
+
+
+class CheckpointVerified(Event):
+    """Every file of a checkpoint was read back and has the size and the hash that its manifest says."""
+
+    kind: Literal["checkpoint.verified"] = "checkpoint.verified"
+    step: int
+    uri: str
+    files: int
+    bytes: int
+    seconds: float
 
 
 class CheckpointRejected(Event):
@@ -254,11 +281,13 @@ AnyEvent = Annotated[
     | PhaseChanged
     | GenerationOpened
     | StepFinished
+    | DatasetPrepared
     | DataConsumed
     | SnapshotTaken
     | SnapshotReplicated
     | CheckpointPersisted
     | CheckpointCommitted
+    | CheckpointVerified
     | CheckpointRejected
     | CheckpointFailed
     | CheckpointRestored
