@@ -64,7 +64,7 @@ class RunStarted(Event):
     tokens_per_step: int
     seed: int
     dataset: str
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
 
 
 class RunFinished(Event):
