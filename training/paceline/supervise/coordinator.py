@@ -275,7 +275,9 @@ class Coordinator:
         if new and generation not in {known for known, _ in self._reported}:
             progressed = self._furthest() > self._assignment.restore.step
             by_workers = all(fault.fault_class == "worker_failed" for fault in new)
-            self._failures_without_progress = self._failures_without_progress + 1 if by_workers and not progressed else 0
+            self._failures_without_progress += 1
+            if progressed or not by_workers:
+                self._failures_without_progress = 0
         self._reported |= {(generation, fault.node) for fault in new}
         self._faults += new
 
