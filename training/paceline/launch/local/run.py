@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -58,8 +58,8 @@ class LocalRun:
     ) -> None:
         self.kill()
 
-    def events(self, idle: Callable[[], None] = lambda: None) -> Iterator[AnyEvent]:
-        """What happens, as it happens, up to and including `run.finished`; `idle` is called between looks."""
+    def events(self) -> Iterator[AnyEvent]:
+        """What happens, as it happens, up to and including `run.finished`."""
         while True:
             ended = self._coordinator_ended()  # asked first: its last words are in the journal then
             finished = False
@@ -70,13 +70,19 @@ class LocalRun:
                 return
             if ended:
                 self._replace_coordinator()
-            idle()
             time.sleep(_POLL_SECONDS)
 
     def request_stop(self) -> None:
         """Ask for a last checkpoint and an end after the current step."""
         if self._coordinator is not None and self._coordinator.poll() is None:
             self._coordinator.terminate()
+
+    def wait(self, seconds: float = 5.0) -> None:
+        """Give the processes of a finished run a moment to leave by themselves."""
+        deadline = time.monotonic() + seconds
+        processes = [*self.nodes.values(), *([self._coordinator] if self._coordinator else [])]
+        while any(p.poll() is None for p in processes) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
 
     def kill_node(self, node: str) -> None:
         """The blow of a chaos test: SIGKILL to everything that runs on the node."""
