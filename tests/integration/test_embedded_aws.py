@@ -152,7 +152,6 @@ def test_stopped_and_started_again_it_is_as_it_was(team: Team) -> None:
 
     before = state()
     team.aws.stop()
-    team.aws.port = None
     team.aws.start()
     assert state() == before
     assert team.deploy() == dict.fromkeys(STACKS, "unchanged")

@@ -117,7 +117,7 @@ class Cdk:
         # jsii unpacks itself into the temporary directory, and leaves it there when it is killed
         with self.log.open("a", encoding="utf-8") as log, tempfile.TemporaryDirectory(prefix="cdk-") as temporary:
             log.write(f"$ cdk {' '.join(arguments)}\n")
-            process = subprocess.Popen(
+            with subprocess.Popen(
                 [*self._command, *arguments, "--output", str(self.log.parent / "cdk.out"), "--no-notices"],
                 cwd=directory or self.repository,
                 env={**self._environment, "TMPDIR": temporary},
@@ -127,16 +127,16 @@ class Cdk:
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=True,  # a group of its own, so that the app and jsii can be ended with it
-            )
-            try:
-                assert process.stdout is not None
-                for line in process.stdout:
-                    log.write(line)
-                    log.flush()
-                    transcript.read(line)
-                code = process.wait()
-            finally:
-                _end(process)
+            ) as process:
+                try:
+                    assert process.stdout is not None
+                    for line in process.stdout:
+                        log.write(line)
+                        log.flush()
+                        transcript.read(line)
+                    code = process.wait()
+                finally:
+                    _end(process)
         if code:
             message = f"cdk {arguments[0]} failed (exit code {code}):\n{transcript.essence()}"
             raise DeployError(message, f"the whole output is in {self.log}")

@@ -27,7 +27,7 @@ class Schema:
 
     @property
     def primary_identifier(self) -> tuple[str, ...]:
-        """The properties whose values, joined by `|`, are the physical id (and `Ref`)."""
+        """The properties whose values make the physical id, which is what `Ref` gives."""
         return tuple(path[0] for path in self._paths("primaryIdentifier"))
 
     @property

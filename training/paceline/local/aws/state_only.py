@@ -49,8 +49,8 @@ class StateOnly:
         if self._form.name and self._form.name not in properties:
             properties = {**properties, self._form.name: _physical_name(stack, logical_id, max_len=63)}
         own_id, attributes = self._filled_in(properties)
-        values = {**properties, **attributes}
-        physical_id = "|".join(str(values[name]) for name in self._schema.primary_identifier)
+        (identifier,) = self._schema.primary_identifier
+        physical_id = str({**properties, **attributes}[identifier])
         if self._store.get(self._schema.type_name, physical_id):
             raise ValueError(f"{physical_id} already exists")
         self._remember(physical_id, own_id, properties, attributes, now_epoch())
