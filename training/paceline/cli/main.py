@@ -13,8 +13,10 @@ import typer
 from typer.core import TyperGroup
 
 import paceline
-from paceline.cli import recipe
+from paceline.cli import checkpoint, data, recipe
 from paceline.cli.console import print_error
+from paceline.cli.demo import demo
+from paceline.cli.run import run
 from paceline.spec.errors import EXIT_INTERRUPTED, PacelineError
 
 
@@ -60,4 +62,8 @@ def main() -> None:
     app(prog_name="paceline")
 
 
+app.command()(demo)
+app.command()(run)
 app.add_typer(recipe.app, name="recipe")
+app.add_typer(data.app, name="data")
+app.add_typer(checkpoint.app, name="checkpoint")

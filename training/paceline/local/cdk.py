@@ -10,6 +10,7 @@ The CLI's whole output is appended to `log`; what it synthesizes lands beside it
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -62,6 +63,14 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Home:
+    """Where stacks live."""
+
+    account: str
+    region: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StackResult:
     """What became of one stack."""
 
@@ -92,6 +101,15 @@ class Cdk:
         path = os.pathsep.join([str(Path(sys.executable).parent), str(node.parent), environment.get("PATH", "")])
         home = str(self.log.parent / "cdk.home")
         self._environment = {**environment, **_SETTINGS, "PATH": path, "JSII_NODE": str(node), "CDK_HOME": home}
+
+    def home_of(self, selector: str) -> Home:
+        """The account and region that the stacks that match are made for; DeployError when there are several."""
+        text = "".join(self._run(["list", selector, "--long", "--json"]).lines)
+        stacks = json.loads(text[text.index("[") :])
+        homes = {Home(account=s["environment"]["account"], region=s["environment"]["region"]) for s in stacks}
+        if len(homes) != 1:
+            raise DeployError(f"{selector}: stacks in {len(homes)} accounts or regions", "choose stacks of one team")
+        return homes.pop()
 
     def bootstrap(self, *, account: str, region: str) -> None:
         """Prepare an account and region for deployments; quick when that was done before."""
