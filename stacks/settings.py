@@ -19,7 +19,7 @@ from pydantic.config import JsonDict
 
 from paceline.catalog.fsx import lustre
 from paceline.catalog.network import PRIVATE_RANGES, has_legal_size, is_private
-from paceline.catalog.zones import is_region
+from paceline.catalog.zones import is_region, is_zone_id
 from paceline.spec.base import Record
 
 LIVE: JsonDict = {"update": "live"}
@@ -40,6 +40,12 @@ def _region(value: str) -> str:
     return value
 
 
+def _zone_id(value: str) -> str:
+    if not is_zone_id(value):
+        raise ValueError(f"{value} is not an availability-zone id ## write the zone's id, not its name, e.g. use1-az1")
+    return value
+
+
 def _block(value: IPv4Network) -> IPv4Network:
     if not has_legal_size(value):
         raise ValueError(f"AWS accepts blocks from /16 to /28, not /{value.prefixlen} ## choose a size between the two")
@@ -49,6 +55,7 @@ def _block(value: IPv4Network) -> IPv4Network:
     return value
 
 
+ZoneId = Annotated[str, AfterValidator(_zone_id)]
 Block = Annotated[IPv4Network, AfterValidator(_block)]
 
 
@@ -70,7 +77,7 @@ class Network(Record):
         description="the VPC's block, /16 to /28; unique among the teams of an account and region",
         json_schema_extra=NEVER,
     )
-    subnets: dict[str, Block] = Field(
+    subnets: dict[ZoneId, Block] = Field(
         min_length=1,
         description="availability-zone *id* (use1-az4) to the block of its subnet; adding one is live",
         json_schema_extra=REPLACE,
@@ -88,7 +95,7 @@ class Network(Record):
 class FileSystem(Record):
     """FSx for Lustre, linked to the data bucket (which is its backup)."""
 
-    zone: str = Field(
+    zone: ZoneId = Field(
         description="availability-zone id; a key of network.subnets, best the zone of the accelerators",
         json_schema_extra=REPLACE,
     )

@@ -22,8 +22,8 @@ def contradictions(parameters: Parameters, document: Document) -> Iterator[Probl
     for zone, block in network.subnets.items():
         path: Path_ = ("network", "subnets", zone)
         if not is_zone_of(zone, location.region):
-            hint = f"write the zone's id, not its name, e.g. {zone_prefix(location.region)}-az1"
-            yield problem(path, f"{zone} is not an availability-zone id of {location.region}", hint)
+            hint = f"the ids of its zones start with {zone_prefix(location.region)}-"
+            yield problem(path, f"{zone} is not in {location.region}", hint)
         if not block.subnet_of(network.cidr):
             yield problem(path, f"{block} lies outside the VPC's {network.cidr}", "choose a block inside network.cidr")
         if usable_addresses(block) <= len(network.interface_endpoints):

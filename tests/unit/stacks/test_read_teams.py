@@ -65,12 +65,14 @@ def test_a_mistyped_key_is_located_and_the_right_one_named(directory: Path) -> N
 def test_all_mistakes_of_all_files_come_at_once(directory: Path) -> None:
     shutil.copy(directory / "sandbox.yaml", directory / "vision.yaml")
     change(directory, "cidr: 10.64.0.0/16", "cidr: 8.8.0.0/16")
+    change(directory, "use1-az2:", "us-east-1b:")
     change(directory, "zone: use1-az1", "zon: use1-az1")
     change(directory, '"123456789012"', "123456789012", file="vision.yaml")
     change(directory, "lifecycle: disposable", "lifecycle: forever", file="vision.yaml")
     messages = [message for message, _ in mistakes(directory)]
     assert [message.split(": ")[1] for message in messages] == [
         "network.cidr",
+        "network.subnets.us-east-1b",
         "storage.file_system.zon",
         "location.account",
         "lifecycle",
@@ -96,7 +98,7 @@ def test_a_mistake_of_the_platform_is_said_once(directory: Path) -> None:
         ("    zone:", "    mbps_per_tib: 300\n    zone:", "storage.file_system.mbps_per_tib", "no tier", "125, 250"),
         ("zone: use1-az1", "zone: use1-az9", "storage.file_system.zone", "not a zone of", "did you mean `use1-az"),
         ("use1-az2:", "us-east-1b:", "network.subnets.us-east-1b", "not an availability-zone id", "use1-az1"),
-        ("use1-az2:", "usw2-az2:", "network.subnets.usw2-az2", "of us-east-1", "use1-az1"),
+        ("use1-az2:", "usw2-az2:", "network.subnets.usw2-az2", "not in us-east-1", "start with use1-"),
         ("10.64.64.0/18", "10.65.0.0/18", "network.subnets.use1-az2", "outside the VPC", "inside network.cidr"),
         ("10.64.64.0/18", "10.64.32.0/19", "network.subnets.use1-az2", "overlaps", "move one"),
         ("10.64.64.0/18", "10.64.64.0/28", "network.subnets.use1-az2", "11 usable addresses, and 16", "larger"),

@@ -18,6 +18,8 @@ _DIRECTIONS = {
 }
 _REGION = re.compile(rf"(?P<area>[a-z]{{2}})(?P<gov>-gov)?-(?P<direction>{'|'.join(_DIRECTIONS)})-(?P<number>\d)")
 
+_SUFFIX = r"(-[a-z]{3}\d)?-az\d"  # with the part in brackets: a Local Zone
+
 
 def is_region(name: str) -> bool:
     """Whether `name` is built like a region name."""
@@ -33,6 +35,11 @@ def zone_prefix(region: str) -> str:
     return f"{parts['area']}{gov}{_DIRECTIONS[parts['direction']]}{parts['number']}"
 
 
+def is_zone_id(name: str) -> bool:
+    """Whether `name` is built like a zone id (use1-az4), not like a zone name (us-east-1a)."""
+    return re.fullmatch(rf"[a-z]{{3,5}}\d{_SUFFIX}", name) is not None
+
+
 def is_zone_of(zone_id: str, region: str) -> bool:
     """Whether `zone_id` (use1-az4, or use1-dfw2-az1 for a Local Zone) lies in `region`."""
-    return re.fullmatch(rf"{zone_prefix(region)}(-[a-z]{{3}}\d)?-az\d", zone_id) is not None
+    return re.fullmatch(zone_prefix(region) + _SUFFIX, zone_id) is not None

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from paceline.catalog.network import has_legal_size, is_private, usable_addresses
-from paceline.catalog.zones import is_region, is_zone_of, zone_prefix
+from paceline.catalog.zones import is_region, is_zone_id, is_zone_of, zone_prefix
 
 
 @pytest.mark.parametrize(
@@ -27,11 +27,17 @@ from paceline.catalog.zones import is_region, is_zone_of, zone_prefix
 def test_prefix_of_zone_ids(region: str, prefix: str) -> None:
     assert zone_prefix(region) == prefix
     assert is_zone_of(f"{prefix}-az1", region)
+    assert is_zone_id(f"{prefix}-az1")
 
 
 @pytest.mark.parametrize("zone", ["us-east-1a", "usw2-az1", "use1-az", "use1-az1b", "use11-az1", ""])
 def test_what_is_no_zone_id_of_the_region(zone: str) -> None:
     assert not is_zone_of(zone, "us-east-1")
+
+
+@pytest.mark.parametrize("name", ["us-east-1a", "use1", "use1-az", "USE1-AZ1"])
+def test_what_is_no_zone_id_anywhere(name: str) -> None:
+    assert not is_zone_id(name)
 
 
 def test_a_local_zone_belongs_to_its_region() -> None:
