@@ -17,11 +17,10 @@ def demo(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Deploy to an embedded AWS, train on real text, lose a node, heal, verify, resume, report."""
-    from paceline.cli.report import print_summary
     from paceline.local.demo import Demo
 
     figures = Demo(directory, lambda line: typer.echo(line, err=True)).run()
     if output is Output.JSON:
         print_json(figures.model_dump(mode="json"))
     else:
-        print_summary(figures)
+        typer.echo(figures.model_dump_json(indent=2))

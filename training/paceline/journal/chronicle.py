@@ -71,12 +71,12 @@ def _continues(stretch: list[AnyEvent], event: AnyEvent) -> bool:
 def _row(stretch: list[AnyEvent], start: int) -> Row:
     first = stretch[0]
     seconds = (microseconds(first.time) - start) / SECOND
-    nodes = listed(sorted({event.node for event in stretch if event.node}))
+    nodes = listed(sorted({node for event in stretch if (node := event.node or getattr(event, "target", None))}))
     steps = [event for event in stretch if isinstance(event, StepFinished)]
     if steps and len(stretch) > 1:
         return Row(seconds, nodes, _routine(steps, stretch), "routine")
-    text = sentence(first) if len(stretch) == 1 else _together(stretch)
-    return Row(seconds, nodes, text, _tone(stretch))
+    texts = dict.fromkeys(sentence(event) for event in stretch)
+    return Row(seconds, nodes, " ".join(texts), _tone(first))
 
 
 def _routine(steps: list[StepFinished], stretch: Iterable[AnyEvent]) -> str:
@@ -93,12 +93,7 @@ def _routine(steps: list[StepFinished], stretch: Iterable[AnyEvent]) -> str:
     return f"{which} in {duration(took)}{loss}{more}."
 
 
-def _together(stretch: list[AnyEvent]) -> str:
-    return sentence(stretch[0]) if isinstance(stretch[0], MembershipChanged) else " ".join(map(sentence, stretch))
-
-
-def _tone(stretch: list[AnyEvent]) -> str:
-    event = stretch[0]
+def _tone(event: AnyEvent) -> str:
     if isinstance(event, _TROUBLE) or (isinstance(event, MembershipChanged) and event.state == "lost"):
         return "trouble"
     return "turn" if isinstance(event, GenerationOpened) else ""

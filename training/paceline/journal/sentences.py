@@ -15,7 +15,7 @@ _STANDING = {
 
 
 def sentence(event: ev.AnyEvent) -> str:
-    """What `event` says, without its time and node."""
+    """What `event` says, without its time and without the node that it is about."""
     match event:
         case ev.RunStarted():
             spares = f" and {counted(event.spares, 'spare')}" if event.spares else ""
@@ -27,7 +27,7 @@ def sentence(event: ev.AnyEvent) -> str:
         case ev.GenerationOpened():
             state = "" if event.restore_from == "nothing" else f", from step {event.restore_step:,}, {_source(event)}"
             members = ", ".join(event.ranks) if len(event.ranks) <= 4 else f"{len(event.ranks):,} nodes"
-            return f"Generation {event.generation} opened with {members}{state}{_because(event.cause)}."
+            return f"Generation {event.generation} opened with {members}{state}: {_words(event.cause)}."
         case ev.StepFinished():
             loss = "" if event.loss is None else f", loss {event.loss:.3f}"
             return f"Step {event.step:,} finished in {duration(event.seconds)}{loss}."
@@ -78,17 +78,17 @@ def _of_checkpoint(event: ev.AnyEvent) -> str | None:
 def _of_fault(event: ev.AnyEvent) -> str:
     match event:
         case ev.FaultInjected():
-            return f"On purpose: {_words(event.fault)} of {event.target}."
+            return f"Fault injected on purpose: {_words(event.fault)}."
         case ev.FaultDetected():
-            return f"Fault detected: {_words(event.fault)} of {event.target}, because {event.evidence}."
+            return f"Fault detected: {_words(event.fault)}: {event.evidence}."
         case ev.FaultClassified():
-            return f"Fault {_words(event.fault)} of {event.target} is of class {_words(event.fault_class)}."
+            return f"Fault classified: {_words(event.fault)} is {_words(event.fault_class)}."
         case ev.ActionDecided():
-            return f"Decided to {_words(event.action)} {event.target}{_because(event.reason)}."
+            return f"Decided to {_words(event.action)}{_because(event.reason)}."
         case ev.ActionStarted():
-            return f"Began to {_words(event.action)} {event.target}."
+            return f"Began to {_words(event.action)}."
         case ev.ActionFinished():
-            return f"To {_words(event.action)} {event.target} {event.outcome} after {duration(event.seconds)}."
+            return f"To {_words(event.action)} {event.outcome} after {duration(event.seconds)}."
         case _:
             raise TypeError(f"no sentence for {event.kind}")
 

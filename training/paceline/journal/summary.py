@@ -37,9 +37,9 @@ class Summary(Record):
     """The run in figures. Losses and entropy are in nats per token.
 
     The keys about a fault tell of the first one and are null in a run without one; `faults` tells of all. `goodput`
-    counts the nodes that the run needs, `goodput_reserved` its spares too. `seconds_by_class` adds up to
-    `wall_seconds` times `nodes` plus `spares`. `checkpoint_verified` is null when no checkpoint was verified or
-    refused.
+    counts the nodes that the run needs, `goodput_reserved` its spares too. `nodes` are all that took part or stood by,
+    `spares` included; `seconds_by_class` adds up to `wall_seconds` times `nodes`. `checkpoint_verified` is null when
+    no checkpoint was verified or refused.
     """
 
     run: str
@@ -82,8 +82,8 @@ def summary(events: Sequence[AnyEvent], book: Ledger | None = None) -> Summary:
         run=started.run,
         recipe=started.recipe,
         outcome=finishes[-1].outcome if finishes and finishes[-1].time >= started.time else "unfinished",
-        nodes=started.nodes,
-        spares=len(book.intervals) - started.nodes,
+        nodes=len(book.intervals),
+        spares=started.spares,
         deployed_stacks=tuple(dict.fromkeys(e.stack for e in events if isinstance(e, StackDeployed))),
         steps=steps,
         train_tokens=steps * started.tokens_per_step,

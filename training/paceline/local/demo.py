@@ -22,8 +22,8 @@ from paceline.data.corpus import interpreter_documentation
 from paceline.data.prepare import prepare
 from paceline.data.transfer import upload
 from paceline.journal.live import LiveLines
-from paceline.journal.reader import read
-from paceline.journal.report import write_report
+from paceline.journal.reader import Follower
+from paceline.journal.report import render as render_report
 from paceline.journal.summary import Summary, summary
 from paceline.journal.units import counted, size
 from paceline.journal.writer import Journal
@@ -189,14 +189,14 @@ class Demo:
         events = self._events()
         figures = summary(events)
         (self._directory / SUMMARY_NAME).write_text(figures.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        write_report(events, self._directory / REPORT_NAME)
+        (self._directory / REPORT_NAME).write_text(render_report(events), encoding="utf-8")
         self._steps.note(f"{self._directory / REPORT_NAME} and {self._directory / SUMMARY_NAME}")
         return figures
 
     # ----- helpers -------------------------------------------------------------------------------------------------
 
     def _events(self) -> list[ev.AnyEvent]:
-        return read(self._directory / JOURNAL_DIRECTORY).events
+        return Follower(self._directory / JOURNAL_DIRECTORY).poll()
 
     def _tell_line(self, line: str | None) -> None:
         if line:

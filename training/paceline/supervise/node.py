@@ -71,6 +71,7 @@ class NodeSupervisor:
         self._replicating: dict[int, asyncio.Task[None]] = {}
         self._failure: Failure | None = None
         self._staged = False
+        self._ended = False
 
     async def run(self) -> None:
         """Until the coordinator says that the run is over, or SIGTERM."""
@@ -124,6 +125,9 @@ class NodeSupervisor:
 
     def _workers_changed(self) -> None:
         self._dirty.set()
+        if self._active is not None and self._active.state in ("completed", "stopped") and not self._ended:
+            self._ended = True
+            self._phase(Activity.CHECKPOINT_STALL, "last checkpoint")
         if self._active is not None and self._following is not None and not self._stopping:
             # a new crew only when the active one is under way: until then it needs the processors itself
             under_way = self._active.step > self._following.restore.step or self._active.state != "running"
