@@ -14,12 +14,13 @@ def demo(
     directory: Annotated[Path, typer.Option(help="Directory of the demo; an unfinished one in it goes on.")] = Path(
         "runs/demo"
     ),
+    recipe: Annotated[str, typer.Option(help="What to train.")] = "debug-llama",
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Deploy to an embedded AWS, train on real text, lose a node, heal, verify, resume, report."""
     from paceline.local.demo import Demo
 
-    figures = Demo(directory, lambda line: typer.echo(line, err=True)).run()
+    figures = Demo(directory, recipe, lambda line: typer.echo(line, err=True)).run()
     if output is Output.JSON:
         print_json(figures.model_dump(mode="json"))
     else:

@@ -40,7 +40,6 @@ from paceline.spec.names import PARAMETER_CHECKPOINT_BUCKET, PARAMETER_DATA_BUCK
 from paceline.spec.run import JOURNAL_DIRECTORY
 
 RUN = "demo"
-RECIPE = "debug-llama"
 TEAM = "sandbox"
 DATASET = "python-documentation"
 SUMMARY_NAME = "summary.json"
@@ -50,10 +49,11 @@ _STRUCK_RANK = 1
 
 
 class Demo:
-    """One demo in `directory`. `say` shows a line to the person who watches."""
+    """One demo of `recipe` in `directory`. `say` shows a line to the person who watches."""
 
-    def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, directory: Path, recipe: str, say: Callable[[str], None]) -> None:
         self._directory = directory
+        self._recipe = recipe
         self._say = say
         self._steps = Steps(total=7, say=say)
 
@@ -133,18 +133,18 @@ class Demo:
     def _train(self, checkpoints: str) -> None:
         """Steps 4 and 5: train on two nodes with a spare, and kill one node half way."""
         request = RunRequest(
-            name=RUN, recipe=load(RECIPE), dataset=self._dataset, checkpoints=checkpoints, nodes=2, spares=1
+            name=RUN, recipe=load(self._recipe), dataset=self._dataset, checkpoints=checkpoints, nodes=2, spares=1
         )
         past = self._events()
         if any(isinstance(e, ev.RunFinished) and e.outcome == "completed" for e in past):
-            with self._steps.step(f"train {RECIPE}: done before"), self._steps.step("kill a node: done before"):
+            with self._steps.step(f"train {self._recipe}: done before"), self._steps.step("kill a node: done before"):
                 return
         job = render(request, self._directory)
         run = LocalRun(job, self._directory, os.environ)
         total = request.recipe.recipe.schedule.steps
         struck = any(isinstance(e, ev.FaultInjected) for e in past)
         watcher = _Watcher(run, total, struck, self._journal, self._steps)
-        with self._steps.step(f"train {RECIPE} on 2 nodes and a spare"):
+        with self._steps.step(f"train {self._recipe} on 2 nodes and a spare"):
             drive(run, watcher, self._steps.note)
         with self._steps.step("heal from the loss of a node"):
             self._tell_recovery()
@@ -171,10 +171,10 @@ class Demo:
             seconds=time.monotonic() - started,
         )
         self._steps.note(f"step {manifest.step}: {counted(len(manifest.files), 'file')}, {size(total)}, hashes match")
-        steps = load(RECIPE).recipe.schedule.steps + _RESUMED_STEPS
+        steps = load(self._recipe).recipe.schedule.steps + _RESUMED_STEPS
         request = RunRequest(
             name=f"{RUN}-resumed",
-            recipe=load(RECIPE, [f"schedule.steps={steps}"]),
+            recipe=load(self._recipe, [f"schedule.steps={steps}"]),
             dataset=self._dataset,
             checkpoints=checkpoints,
             nodes=2,
@@ -229,9 +229,9 @@ class _Watcher:
 @contextmanager
 def _environment(aws: EmbeddedAws) -> Iterator[None]:
     """This process and its children speak to the embedded AWS."""
-    before = dict(os.environ)
+    before, there = dict(os.environ), aws.environment()
     os.environ.clear()
-    os.environ.update(aws.environment())
+    os.environ.update(there)
     try:
         yield
     finally:
