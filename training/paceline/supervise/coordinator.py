@@ -125,7 +125,9 @@ class Coordinator:
             writer.close()
             node = self._nodes.get(name) if name is not None else None
             if node is not None and node.writer is writer:
-                node.writer, node.closed = None, asyncio.get_running_loop().time()
+                loop = asyncio.get_running_loop()
+                node.writer, node.closed = None, loop.time()
+                loop.call_later(self.job.timeouts.disconnect_grace + 0.001, self._step)
 
     def _hear(self, status: NodeStatus, writer: asyncio.StreamWriter) -> None:
         now = asyncio.get_running_loop().time()

@@ -138,8 +138,8 @@ class Crew:
     def send(self, local_rank: int, message: BaseModel) -> None:
         self._send(self.workers[local_rank], message)
 
-    async def kill(self) -> None:
-        """End all workers now and forget them."""
+    def kill(self) -> None:
+        """End all workers, at once. What they still write in dying is found by the snapshots' digests."""
         self._killed = True
         for worker in self.workers:
             if worker.process.returncode is None:
@@ -147,6 +147,9 @@ class Crew:
                     worker.process.kill()
                 except ProcessLookupError:
                     pass  # it ended in this very moment
+
+    async def bury(self) -> None:
+        """Wait until killed workers are gone, which takes as long as their memory is large, and forget them."""
         for worker in self.workers:
             await worker.process.wait()
             worker.writer.close()

@@ -65,6 +65,7 @@ class NodeSupervisor:
         self._following: Assignment | None = None
         self._adopting: asyncio.Task[None] | None = None
         self._spawning: asyncio.Task[None] | None = None
+        self._burying: asyncio.Task[None] | None = None
         self._buddy: Address | None = None
         self._buddy_node: str | None = None
         self._stopping = False
@@ -87,7 +88,8 @@ class NodeSupervisor:
                 task.cancel()
         for crew in (self._active, self._standby):
             if crew is not None:
-                await crew.kill()
+                crew.kill()
+                await crew.bury()
         self._server.close()
 
     # ----- what this node has --------------------------------------------------------------------------------------
@@ -168,9 +170,12 @@ class NodeSupervisor:
 
     async def _keep_reporting(self) -> None:
         while True:
+            began = asyncio.get_running_loop().time()
             with contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError):
                 await self._talk()
-            await asyncio.sleep(_RECONNECT_SECONDS)
+            # a connection that lasted is renewed at once, before anybody thinks that this node is lost
+            if asyncio.get_running_loop().time() - began < _RECONNECT_SECONDS:
+                await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _talk(self) -> None:
         """One connection to the coordinator, for as long as it lasts."""
@@ -210,7 +215,8 @@ class NodeSupervisor:
             self._adopting = asyncio.create_task(self._adopt(assignment))
         if directive.buddy != self._buddy:
             self._buddy, self._buddy_node = directive.buddy, directive.buddy_node
-            self._replicate_newest()
+            if self._adopting is None:  # else what is newest is about to change
+                self._replicate_newest()
         if directive.stop == "drain" and not self._stopping and self._active is not None:
             self._stopping = True
             self._active.send_all(StopRequested())
@@ -221,7 +227,8 @@ class NodeSupervisor:
         """End the old generation's workers, bring the state here, promote the standbys."""
         old, self._active = self._active, None
         if old is not None:
-            await old.kill()
+            old.kill()
+            self._burying = asyncio.create_task(old.bury())
         self.memory.forget_after(assignment.restore.step)
         member = assignment.member(self.node)
         if member is None:
