@@ -59,8 +59,8 @@ class Generation:
 class Recovery:
     """A fault that ended a generation, and the way back. Times are integer microseconds.
 
-    `blow` is the injection, or the last sign of life of the target; `recovered` is the end of the first step that the
-    run had not done before `resumed_step`; None where the run did not get so far. `fault_step` is the last step that
+    `blow` is the injection, or the last sign of life of the target; `recovered` is the end of the first step after
+    `resumed_step`; None where the run did not get so far. `fault_step` is the last step that
     had finished anywhere before the blow; `lost_steps` counts the finished steps that had to be done again.
     """
 
