@@ -123,14 +123,15 @@ def share_bar(totals: Iterable[tuple[str, str, float]]) -> str:
 
 
 def _marks(marks: Sequence[Mark], bottom: float) -> list[str]:
-    """The lines stand where they belong; texts that would run into each other move apart to the right."""
+    """A line where each mark belongs. A text gives way to the one on its left; far from its line it says nothing."""
     parts, free = [], 0.0
     for mark in marks:
+        parts.append(_line(mark.at, _TOP - 4, mark.at, bottom, "mark"))
         half = 3.2 * len(mark.text) + 4
         middle = min(max(mark.at, free + half), WIDTH - half)
-        free = middle + half
-        parts.append(_line(mark.at, _TOP - 4, mark.at, bottom, "mark"))
-        parts.append(_text(middle, _TOP - 9, mark.text, "middle", "marked"))
+        if middle - half >= free and abs(middle - mark.at) <= half:
+            parts.append(_text(middle, _TOP - 9, mark.text, "middle", "marked"))
+            free = middle + half
     return parts
 
 

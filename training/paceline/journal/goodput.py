@@ -83,8 +83,7 @@ def ledger(events: Sequence[AnyEvent]) -> Ledger:
     """Book the time of a run. `events` are in order of time; raises JournalError without a run.started."""
     past = history(events)
     timelines = {node: Timeline((w.start, w.end) for w in past.windows) for node in past.nodes}
-    for node, timeline in timelines.items():
-        paint_phases(timeline, node, events, past)
+    paint_phases(timelines, events, past)
     for generation in past.generations:
         _paint_fault(timelines, generation)
         _paint_restores(timelines, generation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from paceline.journal.history import Generation, History
 from paceline.journal.timeline import Timeline, microseconds
@@ -21,8 +21,20 @@ from paceline.spec.events import (
 _ON_THE_WAY = (Activity.INITIALISE, Activity.PRODUCTIVE, Activity.IDLE_RESERVED)
 
 
-def paint_phases(timeline: Timeline, node: str, events: Sequence[AnyEvent], past: History) -> None:
-    """Book all time of `node` to the phase it was in; productive phases still contain the time between steps."""
+def paint_phases(timelines: Mapping[str, Timeline], events: Sequence[AnyEvent], past: History) -> None:
+    """Book all time of every node to the phase it was in; productive phases still contain the time between steps."""
+    of_node: dict[str, list[AnyEvent]] = {node: [] for node in timelines}
+    for event in events:
+        if isinstance(event, RunStarted | GenerationOpened):
+            for heard in of_node.values():
+                heard.append(event)
+        elif event.node:
+            of_node[event.node].append(event)
+    for node, heard in of_node.items():
+        _paint_node(timelines[node], node, heard, past)
+
+
+def _paint_node(timeline: Timeline, node: str, events: Sequence[AnyEvent], past: History) -> None:
     generations = iter(past.generations)
     state = _State(node)
     since = past.windows[0].start
@@ -81,13 +93,11 @@ class _State:
             self._stand("spare", None)
 
     def hear(self, event: AnyEvent) -> None:
-        """Anything but the opening of a generation happened."""
+        """The node said something, or the run started."""
         if isinstance(event, RunStarted):
             if self.started:  # a resume: nothing holds any more
                 self._reset()
             self.started = True
-        elif event.node != self.node:
-            return
         elif isinstance(event, MembershipChanged):
             self._change(event.state, event.reason)
         elif isinstance(event, PhaseChanged):

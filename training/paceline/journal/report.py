@@ -51,10 +51,12 @@ def render(events: Sequence[AnyEvent]) -> str:
 
 
 def _figures(figures: Summary) -> str:
-    cells = [("Goodput", share(figures.goodput, 1), f"{share(figures.goodput_reserved, 1)} with spares counted")]
+    spares = f"{share(figures.goodput_reserved, 1)} with spares counted" if figures.spares else "productive node time"
+    cells = [("Goodput", share(figures.goodput, 1), spares)]
     if figures.fault_step is not None:
         back = "none" if figures.recovery_seconds is None else duration(figures.recovery_seconds)
-        cells.append(("Fault to new step", back, f"noticed after {duration(figures.detect_seconds or 0)}"))
+        which = f"; first of {len(figures.faults):,} faults" if len(figures.faults) > 1 else ""
+        cells.append(("Fault to new step", back, f"noticed after {duration(figures.detect_seconds or 0)}{which}"))
         again = "-" if figures.lost_steps is None else f"{figures.lost_steps:,}"
         cells.append(("Steps lost", again, f"restored from {figures.restored_from or 'nothing'}"))
     if figures.final_loss is not None:
@@ -79,14 +81,15 @@ def _loss(events: Sequence[AnyEvent], figures: Summary, book: Ledger) -> str:
     note = "Nats per token, mean over the global batch. "
     if figures.unigram_entropy is not None:
         note += "The dashed line is what a model would reach that knows only how frequent each token is."
-    return _section("Loss", note, loss_chart(losses, figures.unigram_entropy, marks))
+    return _section("Loss", note, _wide(loss_chart(losses, figures.unigram_entropy, marks)))
 
 
 def _timelines(book: Ledger) -> str:
     start, end = book.history.windows[0].start, book.history.windows[-1].end
     recoveries = book.history.recoveries
     marks = [Mark(at=(r.blow - start) / SECOND, text=r.fault.replace("_", " ")) for r in recoveries]
-    parts = [timeline_chart(book.intervals, start, end, origin=start, marks=marks, grain=4), _legend(book)]
+    chart = timeline_chart(book.intervals, start, end, origin=start, marks=marks, grain=4)
+    parts = [_wide(chart), _legend(book)]
     zooms = [r for r in recoveries if r.recovered is not None]
     parts += [_zoom(book, recovery) for recovery in zooms[:_MOST_ZOOMS]]
     if len(zooms) > _MOST_ZOOMS:
@@ -116,7 +119,7 @@ def _zoom(book: Ledger, recovery: Recovery) -> str:
         f"{duration(recovery.recovery_seconds or 0)}. Seconds since the blow."
     )
     title = f"The recovery: {recovery.cause.replace('_', ' ')}"
-    return f'<h3>{escape(title)}</h3><p class="note">{escape(told)}</p>{chart}'
+    return f'<h3>{escape(title)}</h3><p class="note">{escape(told)}</p>{_wide(chart)}'
 
 
 def _legend(book: Ledger) -> str:
@@ -127,7 +130,8 @@ def _legend(book: Ledger) -> str:
 
 def _time(book: Ledger) -> str:
     looks = appearances()
-    totals = [(activity, book.by_activity()[activity]) for activity in looks if book.by_activity()[activity]]
+    booked = book.by_activity()
+    totals = [(activity, booked[activity]) for activity in looks if booked[activity]]
     bar = share_bar(
         (activity.value, f"{label(activity)}: {share(time, book.reserved)}", time / max(1, book.reserved))
         for activity, time in totals
@@ -233,4 +237,9 @@ def _table(
         cells = "".join(f"<td{name}>{cell}</td>" for name, cell in zip(classes, row, strict=True))
         body.append(f"<tr{tone}>{cells}</tr>")
     heading = f"<thead><tr>{head}</tr></thead>" if any(columns) else ""
-    return f'<div class="scroll"><table>{heading}<tbody>{"".join(body)}</tbody></table></div>'
+    return _wide(f"<table>{heading}<tbody>{''.join(body)}</tbody></table>")
+
+
+def _wide(content: str) -> str:
+    """What keeps its width and scrolls on a narrow screen."""
+    return f'<div class="wide">{content}</div>'

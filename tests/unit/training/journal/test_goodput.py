@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -208,5 +209,5 @@ def test_all_time_is_booked_once_whatever_happens(events: list[AnyEvent], starte
         per_node += book.by_activity(node)
         assert sum(i.end - i.start for i in intervals) == book.wall
         assert all(i.start < i.end for i in intervals)
-        assert all(a.end <= b.start for a, b in zip(intervals, intervals[1:], strict=False))
+        assert all(a.end <= b.start for a, b in pairwise(intervals))
     assert per_node == +book.by_activity()
