@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
+from paceline.spec.json_schema import editor_schema
 from stacks.settings import Parameters
 
 SCHEMA = Path(__file__).parent / "parameters" / "schema.json"
 
 
 def render() -> str:
-    """The schema as text.
-
-    Nothing is required in it: a key may stand in the team's file or in platform.yaml, and an editor sees only one of
-    them. Synthesis reports what is missing in both.
-    """
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Parameters.model_json_schema()}
-    for model in (schema, *schema["$defs"].values()):
-        model.pop("required", None)
-    return json.dumps(schema, indent=2) + "\n"
+    """The schema as text."""
+    return editor_schema(Parameters)
 
 
 def main(arguments: list[str]) -> int:

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from paceline.cli.console import Output, OutputOption, print_json
 from paceline.data.progress import Progress
 from paceline.spec.errors import DataError
 
 app = typer.Typer(help="Prepare training data and prove what a run consumed.", no_args_is_help=True)
 
 
-class Format(StrEnum):
-    TEXT = "text"
-    JSON = "json"
-
-
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
-
-
 @app.command()
 def prepare(
-    output: Annotated[Path, typer.Option(help="Directory to write the dataset to.")],
+    directory: Annotated[Path, typer.Argument(help="Where to write the dataset.", metavar="DIRECTORY")],
     vocabulary: Annotated[int, typer.Option(help="Largest number of tokens of the tokenizer.")] = 2048,
     name: Annotated[str, typer.Option(help="Name of the dataset.")] = "python-documentation",
     seed: Annotated[int, typer.Option(help="Decides the order of the documents.")] = 0,
-    format: FormatOption = Format.TEXT,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Tokenise the documentation that comes with this Python into a dataset."""
     import platform
@@ -48,20 +39,20 @@ def prepare(
             documents,
             name=name,
             source=f"documentation of {platform.python_implementation()} {platform.python_version()}",
-            output=output,
+            output=directory,
             vocabulary=vocabulary,
             seed=seed,
             progress=progress,
         )
     summary = manifest.model_dump(mode="json", exclude={"shards", "tokenizer"})
-    _print({**summary, "shards": len(manifest.shards), "dataset_sha256": manifest.dataset_sha256}, format)
+    _print({**summary, "shards": len(manifest.shards), "dataset_sha256": manifest.dataset_sha256}, output)
 
 
 @app.command()
 def verify(
     run: Annotated[Path, typer.Argument(help="Directory of the run.", metavar="RUN_DIR")],
     dataset: Annotated[Path | None, typer.Option(help="Where the run's dataset is now, if it was moved.")] = None,
-    format: FormatOption = Format.TEXT,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Prove that a run consumed every sample of its steps, once and in order."""
     from paceline.data.index import TokenDataset
@@ -72,7 +63,7 @@ def verify(
     tokens = TokenDataset.open(directory, sequence_length=record.sequence_length, verify=True)
     with _progress() as progress:
         report = verify_run(tokens, record, read_consumed(run), progress=progress)
-    _print(asdict(report), format)
+    _print(asdict(report), output)
     if report.difference is not None:
         raise DataError(
             f"{run}: step {report.different_step}: {report.difference}",
@@ -99,9 +90,9 @@ def _progress() -> Iterator[Progress]:
         yield show
 
 
-def _print(values: dict[str, Any], format: Format) -> None:
-    if format is Format.JSON:
-        typer.echo(json.dumps(values, indent=2))
+def _print(values: dict[str, Any], output: Output) -> None:
+    if output is Output.JSON:
+        print_json(values)
         return
     width = max(len(key) for key in values)
     for key, value in values.items():

@@ -18,10 +18,13 @@ def demo(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Deploy to an embedded AWS, train on real text, lose a node, heal, verify, resume, report."""
+    from rich.console import Console
+
+    from paceline.journal.terminal import print_summary
     from paceline.local.demo import Demo
 
     figures = Demo(directory, recipe, lambda line: typer.echo(line, err=True)).run()
     if output is Output.JSON:
         print_json(figures.model_dump(mode="json"))
     else:
-        typer.echo(figures.model_dump_json(indent=2))
+        print_summary(figures, Console())

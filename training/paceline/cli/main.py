@@ -16,6 +16,7 @@ import paceline
 from paceline.cli import checkpoint, data, recipe
 from paceline.cli.console import print_error
 from paceline.cli.demo import demo
+from paceline.cli.report import report
 from paceline.cli.run import run
 from paceline.spec.errors import EXIT_INTERRUPTED, PacelineError
 
@@ -64,6 +65,7 @@ def main() -> None:
 
 app.command()(demo)
 app.command()(run)
+app.command()(report)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")
 app.add_typer(checkpoint.app, name="checkpoint")

@@ -164,7 +164,7 @@ def test_what_is_not_a_run_is_refused(tmp_path: Path, content: str | None) -> No
 
 def test_the_command_prints_the_proof(run: Run) -> None:
     run.consumed(*run.entries)
-    result = CliRunner().invoke(app, ["verify", str(run.directory), "--format", "json"])
+    result = CliRunner().invoke(app, ["verify", str(run.directory), "-o", "json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["steps"] == 10
 
