@@ -1,4 +1,4 @@
-"""Read the teams: each file of a parameter directory, laid over `platform.yaml`, laid over the defaults of settings.py.
+"""Read the teams: each file of a parameter directory, laid over `platform.yaml`, laid over the defaults of settings/.
 
 The only place that reads these files. There are no other sources: no environment variables, no CDK context.
 """

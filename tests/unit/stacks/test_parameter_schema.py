@@ -17,12 +17,19 @@ from stacks.settings import Parameters
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """The leaves of `model`."""
     for name, field in model.model_fields.items():
-        nested = [t for t in (field.annotation, *get_args(field.annotation)) if isinstance(t, type)]
-        sections = [t for t in nested if issubclass(t, BaseModel)]
-        if sections:
-            yield from fields(sections[0], f"{prefix}{name}.")
-        else:
+        sections = list(models(field.annotation))
+        for section in sections:
+            yield from fields(section, f"{prefix}{name}.")
+        if not sections:
             yield prefix + name, field
+
+
+def models(annotation: object) -> Iterator[type[BaseModel]]:
+    """The models inside optionals, unions, lists and mappings."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from models(argument)
 
 
 def test_the_committed_schema_is_fresh() -> None:

@@ -1,0 +1,51 @@
+"""What the files in `stacks/parameters/` may say, as types: a section a file, each field with what its change does.
+
+The fields of a section carry `update` (update.py), which `paceline team diff` turns into sentences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from paceline.spec.base import Record
+from stacks.settings.capacity import CapacitySources
+from stacks.settings.location import Location
+from stacks.settings.network import Network
+from stacks.settings.registry import Registry
+from stacks.settings.storage import Storage
+from stacks.settings.update import LIVE
+
+
+class Parameters(Record):
+    """One team, complete."""
+
+    location: Location
+    network: Network
+    storage: Storage
+    registry: Registry
+    capacity: CapacitySources = Field(
+        default={}, description="where accelerators come from, by a name of your choice", json_schema_extra=LIVE
+    )
+    lifecycle: Literal["retained", "disposable"] = Field(
+        default="retained",
+        description="retained: stacks cannot be deleted, and data outlives them. disposable: destroying the team"
+        " destroys everything (buckets must be emptied first)",
+        json_schema_extra=LIVE,
+    )
+    permission_boundary: str | None = Field(
+        default=None,
+        pattern=r"^[\w+=,.@/-]+$",
+        description="name of an IAM policy that bounds every role of the team",
+        json_schema_extra=LIVE,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Team:
+    """A team is a file: `name` is the file's name without its ending."""
+
+    name: str
+    parameters: Parameters
