@@ -141,6 +141,26 @@ def test_the_pause_between_a_stop_and_a_resume_is_not_part_of_the_run(script):
     )
 
 
+def test_after_a_resume_nothing_holds_that_a_node_said_before(script):
+    for begin in (0, 100):
+        script.start(begin, nodes=1, spares=0)
+        script.open(begin + 1, 0, ["a"], 0)
+        script.phase(begin + 1, "a", Activity.EVALUATION)
+        script.at(begin + 3, RunFinished, outcome="stopped", step=0)
+    assert seconds(ledger(script.read()), "a") == {"unknown": 2, "evaluation": 4}
+
+
+def test_a_restored_node_that_says_nothing_more_is_on_its_way(script):
+    script.start(0, nodes=1, spares=0)
+    script.open(0, 0, ["a"], 5)
+    script.phase(1, "a", Activity.RESTORE)
+    script.at(2, CheckpointRestored, producer="a", node="a", step=5, source="manifest", bytes=1, seconds=0.5)
+    script.step(5, "a", 6, 0, seconds=1)
+    book = ledger(script.read())
+    assert seconds(book, "a")["restore"] == 1
+    assert seconds(book, "a")["initialise"] == 3  # one before and two after
+
+
 def test_a_run_that_was_killed_ends_with_its_last_event(run_of):
     events = [event for event in run_of().read() if not isinstance(event, RunFinished)]
     assert ledger(events[:-1]).wall == microseconds(events[-2].time) - ORIGIN
