@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from paceline.cli.console import Output, OutputOption
 from paceline.spec.errors import PacelineError
-
-
-class Format(StrEnum):
-    TEXT = "text"
-    JSON = "json"
 
 
 def report(
     run: Annotated[Path, typer.Argument(help="Directory of the run.", metavar="RUN_DIR")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to write the page.", show_default="RUN_DIR/report.html")
+    page: Annotated[
+        Path | None, typer.Option(help="Where to write the page.", show_default="RUN_DIR/report.html")
     ] = None,
-    format: Annotated[Format, typer.Option("--format", help="How to print the figures.")] = Format.TEXT,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Print the figures of a run and write its report."""
     from rich.console import Console
@@ -36,14 +31,14 @@ def report(
     for name in reading.torn:
         typer.echo(f"warning: {name}: the last line is unfinished, because its writer was killed; left out", err=True)
     figures = summary(reading.events)
-    page = output or run / "report.html"
+    page = page or run / "report.html"
     try:
         DirectoryStore(page.parent).put(page.name, render(reading.events).encode())
     except OSError as cause:
         raise PacelineError(
-            f"{page}: the report cannot be written: {cause.strerror}", "name another place with `-o`"
+            f"{page}: the report cannot be written: {cause.strerror}", "name another place with `--page`"
         ) from cause
-    if format is Format.JSON:
+    if output is Output.JSON:
         typer.echo(figures.model_dump_json(indent=2))
     else:
         print_summary(figures, Console())

@@ -48,7 +48,7 @@ class Document:
 
     def over(self, base: Document) -> Document:
         """This document laid over `base`: mappings merge, everything else replaces."""
-        origins = {p: o for p, o in base.origins.items() if not _replaced(p, self.data)}
+        origins = {p: o for p, o in base.origins.items() if not _replaced(p, base.data, self.data)}
         return Document(data=_merge(base.data, self.data), origins=origins | self.origins)
 
 
@@ -95,7 +95,8 @@ def override(path: str, value: str, source: str, error: type[PacelineError]) -> 
     data: Any = parsed
     for key in reversed(keys):
         data = {key: data}
-    return Document(data=data, origins={tuple(keys): Origin(source=f"{source} {path}")})
+    origin = Origin(source=f"{source} {path}")
+    return Document(data=data, origins={tuple(keys[:depth]): origin for depth in range(1, len(keys) + 1)})
 
 
 def validate(model: type[Model], document: Document, error: type[PacelineError]) -> Model:
@@ -123,13 +124,13 @@ def _merge(base: Any, over: Any) -> Any:
     return over
 
 
-def _replaced(path: Path_, over: Any) -> bool:
+def _replaced(path: Path_, base: Any, over: Any) -> bool:
     for key in path:
-        if not isinstance(over, Mapping):
+        if not (isinstance(base, Mapping) and isinstance(over, Mapping)):
             return True
         if key not in over:
             return False
-        over = over[key]
+        base, over = base[key], over[key]
     return False
 
 

@@ -72,6 +72,7 @@ class RunFinished(Event):
     outcome: Literal["completed", "stopped", "failed"]
     step: int
     reason: str | None = None
+    hint: str | None = None
 
 
 class PhaseChanged(Event):
@@ -95,7 +96,7 @@ class GenerationOpened(Event):
 
 
 class StepFinished(Event):
-    """One optimizer step on one node, written by the node's first rank.
+    """One optimizer step on one node, written by the node's first rank. `step` is the number of steps done with it.
 
     `seconds` is the whole step; `data_seconds` and `checkpoint_seconds` are the parts of it spent waiting for input
     and for snapshots. `loss` is the mean over the global batch in nats per token.
@@ -126,7 +127,10 @@ class DatasetPrepared(Event):
 
 
 class DataConsumed(Event):
-    """What a step's global batch held: sample indices [first_index, first_index + count), and the ledger's head."""
+    """What a step's global batch held: sample indices [first_index, first_index + count), and the ledger's head.
+
+    `step` counts from 0: it is the number of steps done before this one.
+    """
 
     kind: Literal["data.consumed"] = "data.consumed"
     step: int

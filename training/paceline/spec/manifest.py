@@ -6,6 +6,7 @@ that the thing does not exist.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 
 from pydantic import Field
@@ -17,9 +18,9 @@ LATEST_NAME = "latest.json"
 
 
 class FileRecord(Record):
-    """One file beside the manifest. `name` is relative to it."""
+    """One file beside or below the manifest. `name` is relative to it and cannot lead elsewhere."""
 
-    name: str
+    name: str = Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$")
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
@@ -48,6 +49,14 @@ class DatasetManifest(Record):
     tokenizer: FileRecord
     shards: tuple[TokenShard, ...] = Field(min_length=1)
 
+    @property
+    def dataset_sha256(self) -> str:
+        """The identity of what is trained on: which tokens, in which shards, and the tokenizer that made them. Name,
+        date and file names are not part of it."""
+        lines = [f"paceline.dataset.v1 {self.token_bytes} {self.tokenizer.sha256}"]
+        lines += [f"{shard.tokens} {shard.sha256}" for shard in self.shards]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
 
 class TrainerState(Record):
     """What all ranks agree on after a step, beside the tensors. `ledger` is the hash chain's head after `step`."""
@@ -73,7 +82,7 @@ class CheckpointManifest(Record):
     step: int
     recipe_sha256: str
     image_digest: str | None
-    dataset_sha256: str
+    data_order: str = Field(description="the ledger's genesis: which data, cut how, in which order")
     world_size: int
     layout: dict[str, int]
     trainer: TrainerState

@@ -33,7 +33,7 @@ def test_figures_go_to_stdout_and_the_page_to_the_run(run):
 
 def test_json_is_nothing_but_json(run, tmp_path):
     page = tmp_path / "elsewhere" / "page.html"
-    result = CliRunner().invoke(app, [str(run), "--format", "json", "-o", str(page)])
+    result = CliRunner().invoke(app, [str(run), "-o", "json", "--page", str(page)])
     assert json.loads(result.stdout)["lost_steps"] == 1
     assert page.exists()
     assert not (run / "report.html").exists()
@@ -55,6 +55,6 @@ def test_a_directory_without_a_journal_is_refused(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_a_message(run):
     (run / "file").write_text("")
-    result = CliRunner().invoke(app, [str(run), "-o", str(run / "file" / "report.html")])
+    result = CliRunner().invoke(app, [str(run), "--page", str(run / "file" / "report.html")])
     assert isinstance(result.exception, PacelineError)
     assert "cannot be written" in result.exception.render()

@@ -1,0 +1,69 @@
+# The index of this repository: `make` or `make help`.
+# Every target sets up what it needs (.venv, node_modules) and nothing outside this folder.
+
+BIN := .venv/bin
+PYTHON_BIN := $(BIN)/python
+PINS := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make pins" $(UPGRADE:%=--upgrade)
+
+# `cdk` runs `python3 app.py`, and both need `node`: all of them are the environment's
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# one thread per process: the tests and the demo run several processes on few cores
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-unit check check-format check-types check-imports check-generated \
+	synth diff bench schemas pins clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## the environment, pinned packages, PyTorch and the CDK CLI; skips what is done
+	@sh tools/setup.sh
+
+demo: setup ## the main job: deploy to an embedded AWS, train, lose a node, heal, report
+	@$(BIN)/paceline demo
+
+test: test-unit ## all tests: unit, contract, snapshot, integration, chaos
+	$(BIN)/pytest --durations=10 tests/integration tests/chaos
+
+test-unit: setup ## the fast tests: unit, contract, snapshot
+	$(BIN)/pytest --durations=10 --numprocesses=2 tests/unit tests/contract tests/snapshot
+
+check: check-format check-types check-imports check-generated ## format, lint, types, import contracts, generated files, links
+
+check-format: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+check-types: setup
+	$(BIN)/mypy
+
+check-imports: setup
+	$(BIN)/lint-imports
+
+check-generated: setup
+	$(PYTHON_BIN) -m stacks.schema --check
+	$(BIN)/pytest --quiet tests/contract/test_house_schemas.py tests/contract/test_house_links.py
+
+synth: setup ## the templates of all teams, into cdk.out
+	@$(BIN)/cdk synth --quiet
+
+diff: setup ## what a deployment would change: make diff TEAM=sandbox
+	@test -n "$(TEAM)" || { echo "error: diff of which team?" >&2; echo >&2; echo "hint: make diff TEAM=sandbox" >&2; exit 2; }
+	@$(BIN)/cdk diff '$(TEAM)/*'
+
+bench: setup ## every table of benchmarks/
+	@for table in benchmarks/*.py; do $(PYTHON_BIN) "$$table" || exit 1; done
+
+schemas: setup ## the generated JSON schemas that editors complete from
+	$(PYTHON_BIN) -m stacks.schema
+	$(PYTHON_BIN) -m paceline.recipe.json_schema
+
+pins: setup ## requirements*.txt from requirements*.in; UPGRADE=1 takes newer versions
+	$(PINS) --output-file requirements-dev.txt requirements-dev.in
+	$(PINS) --constraint requirements-dev.txt --output-file requirements.txt requirements.in
+
+clean: ## caches and build outputs; keeps runs/, .venv and node_modules
+	rm -rf cdk.out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -not -path './node_modules/*' -prune -exec rm -rf {} +

@@ -1,0 +1,41 @@
+"""The CDK app: one stage per file in stacks/parameters. `cdk deploy 'sandbox/*'` deploys one team."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+
+if (ROOT / "constructs" / "__init__.py").exists():  # before anything imports aws_cdk
+    sys.exit(
+        "error: constructs/__init__.py exists: it shadows the PyPI package `constructs`, and aws_cdk cannot be imported"
+        "\n\nhint: remove the file (docs/decisions/0001-constructs-is-not-a-package.md)"
+    )
+
+
+def main() -> None:
+    from paceline.spec.errors import PacelineError
+    from stacks.teams import read_teams
+
+    try:
+        teams = read_teams(ROOT / "stacks" / "parameters")
+    except PacelineError as error:
+        sys.exit(error.render())
+
+    from aws_cdk import App  # only now: loading it takes longer than finding a typing mistake
+
+    from paceline_constructs.guardrails.compliance import enforce_compliance
+    from stacks.team_stage import TeamStage
+
+    # the CLI passes the same flags; with them here, `python app.py` synthesizes the same templates
+    app = App(context=json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"])
+    enforce_compliance(app)
+    for team in teams:
+        TeamStage(app, team=team)
+    app.synth()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""A team's infrastructure: all its stacks in its account and region."""
+
+from __future__ import annotations
+
+from aws_cdk import Environment, PermissionsBoundary, Stage
+from constructs import Construct
+
+from paceline.spec.names import TAG_TEAM
+from paceline_constructs.guardrails.tags import tag
+from stacks.foundation import FoundationStack
+from stacks.registry import RegistryStack
+from stacks.settings import Team
+from stacks.storage import StorageStack
+
+
+class TeamStage(Stage):
+    """The stage's id is the team's name: `cdk deploy 'vision/*'` deploys the stacks vision-Foundation and so on."""
+
+    def __init__(self, scope: Construct, *, team: Team) -> None:
+        location, boundary = team.parameters.location, team.parameters.permission_boundary
+        super().__init__(
+            scope,
+            team.name,
+            env=Environment(account=location.account, region=location.region),
+            permissions_boundary=PermissionsBoundary.from_name(boundary) if boundary else None,
+        )
+        self.foundation = FoundationStack(self, "Foundation", team=team)
+        self.storage = StorageStack(self, "Storage", team=team, foundation=self.foundation)
+        self.registry = RegistryStack(self, "Registry", team=team, encryption_key=self.foundation.key)
+        tag(self, TAG_TEAM, team.name)

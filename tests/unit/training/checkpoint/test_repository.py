@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from paceline.checkpoint.repository import CheckpointRepository
+from paceline.clients.object_store import DirectoryStore
+from paceline.spec.errors import CheckpointError
+from paceline.spec.manifest import CheckpointManifest, TrainerState
+
+CONTENT = (b"zero" * 50, b"one" * 70)
+
+
+def save(repository: CheckpointRepository, step: int) -> CheckpointManifest:
+    manifest = CheckpointManifest(
+        run="test",
+        created=datetime(2026, 11, 21, tzinfo=UTC),
+        step=step,
+        recipe_sha256="a" * 64,
+        image_digest=None,
+        data_order="b" * 64,
+        world_size=2,
+        layout={"dp_shard": 2},
+        trainer=TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64),
+        files=tuple(repository.put_shard(step, rank, CONTENT[rank]) for rank in (0, 1)),
+    )
+    repository.commit(manifest)
+    return manifest
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> CheckpointRepository:
+    return CheckpointRepository(DirectoryStore(tmp_path))
+
+
+def newest(repository: CheckpointRepository) -> tuple[int | None, list[str]]:
+    reasons: list[str] = []
+    manifest = repository.newest(lambda step, uri, reason: reasons.append(reason))
+    return (manifest.step if manifest else None), reasons
+
+
+def test_a_committed_checkpoint_verifies(repository: CheckpointRepository) -> None:
+    manifest = save(repository, 20)
+    assert repository.verify(20) == manifest
+    assert newest(repository) == (20, [])
+
+
+def test_without_a_manifest_there_is_no_checkpoint(repository: CheckpointRepository) -> None:
+    save(repository, 20)
+    repository.put_shard(40, 0, b"x")
+    assert repository.steps() == [20]
+    with pytest.raises(CheckpointError, match="no manifest"):
+        repository.verify(40)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_damage_is_accepted(data: st.DataObject, tmp_path: Path) -> None:
+    """Whatever byte of whatever file is altered or cut off: the older checkpoint is taken, and the reason told."""
+    repository = CheckpointRepository(DirectoryStore(tmp_path))
+    save(repository, 20)
+    save(repository, 40)
+    victim = data.draw(st.sampled_from(sorted((tmp_path / "step-00000040").iterdir())))
+    content = bytearray(victim.read_bytes())
+    how = data.draw(st.sampled_from(["flip", "cut", "remove"]))
+    if how == "flip" and victim.name != "manifest.json":
+        content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        victim.write_bytes(content)
+    elif how == "remove":
+        victim.unlink()
+    else:
+        victim.write_bytes(content[: data.draw(st.integers(0, len(content) - 2))])
+    step, reasons = newest(repository)
+    assert step == 20
+    assert len(reasons) == (0 if how == "remove" and victim.name == "manifest.json" else 1)
+
+
+def test_a_manifest_of_another_step_is_refused(repository: CheckpointRepository, tmp_path: Path) -> None:
+    save(repository, 20)
+    save(repository, 40)
+    (tmp_path / "step-00000040" / "manifest.json").write_bytes(
+        (tmp_path / "step-00000020" / "manifest.json").read_bytes()
+    )
+    step, reasons = newest(repository)
+    assert step == 20 and "is of step 20" in reasons[0]
+
+
+def test_a_manifest_that_lacks_a_rank_is_refused(repository: CheckpointRepository, tmp_path: Path) -> None:
+    manifest = save(repository, 20)
+    (tmp_path / "step-00000020" / "manifest.json").write_text(
+        manifest.model_copy(update={"files": manifest.files[:1]}).model_dump_json()
+    )
+    with pytest.raises(CheckpointError, match=r"files of ranks \[0\] for a world of 2"):
+        repository.verify(20)
+
+
+def test_prune_keeps_the_newest(repository: CheckpointRepository, tmp_path: Path) -> None:
+    for step in (10, 20, 30, 40):
+        save(repository, step)
+    assert repository.prune(2) == [20, 10]
+    assert repository.steps() == [40, 30]
+    assert not list(tmp_path.glob("step-00000010/*"))
+    assert newest(repository) == (40, [])

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from paceline.checkpoint.segment import Segment
+from paceline.spec.manifest import TrainerState
+from paceline.supervise import peer
+from paceline.supervise.memory import NodeMemory
+from paceline.supervise.protocol import Address
+
+TOKEN = "secret"
+
+
+def write(segment: Segment, rank: int, step: int, content: bytes = b"x" * 100_000, generation: int = 0) -> str:
+    trainer = TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64)
+    segment.receive(generation=generation, rank=rank, trainer=trainer, body_bytes=len(content))[:] = content
+    return segment.finish().digest
+
+
+@pytest.fixture
+def memory() -> NodeMemory:
+    return NodeMemory("node-0", 1)
+
+
+@pytest.fixture
+def server(memory: NodeMemory) -> Iterator[peer.PeerServer]:
+    server = peer.PeerServer("127.0.0.1", memory, TOKEN)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def address(server: peer.PeerServer) -> Address:
+    return Address(host="127.0.0.1", port=server.port)
+
+
+def test_held_lists_whole_snapshots_newest_first(memory: NodeMemory) -> None:
+    write(memory.own[0][0], 0, 6)
+    write(memory.own[0][1], 0, 7)
+    write(memory.copy_target(1), 1, 7)
+    assert [(s.rank, s.step) for s in memory.held()] == [(0, 7), (1, 7), (0, 6)]
+
+
+def test_the_newest_copy_is_never_overwritten(memory: NodeMemory) -> None:
+    write(memory.copy_target(1), 1, 6)
+    write(memory.copy_target(1), 1, 7)
+    newest = memory.find(1, 7)
+    assert memory.copy_target(1) is memory.find(1, 6)
+    write(memory.copy_target(1), 1, 8)
+    assert memory.find(1, 7) is newest and memory.find(1, 6) is None
+
+
+def test_forget_after_drops_what_was_rolled_back(memory: NodeMemory) -> None:
+    write(memory.own[0][0], 0, 6)
+    write(memory.own[0][1], 0, 7)
+    memory.forget_after(6)
+    assert [s.step for s in memory.held()] == [6]
+
+
+def test_a_buddy_keeps_a_copy_and_gives_it_back(memory: NodeMemory, address: Address) -> None:
+    mine, back = Segment.create("mine"), Segment.create("back")
+    digest = write(mine, 5, 9, b"state" * 50_000)
+    peer.hold(address, mine, TOKEN)
+    assert [(s.rank, s.step, s.digest) for s in memory.held()] == [(5, 9, digest)]
+    peer.fetch(address, 5, 9, digest, back, TOKEN)
+    header = back.header()
+    assert header is not None and back.is_whole()
+    assert bytes(back.body(header.body_bytes)) == b"state" * 50_000
+
+
+def test_what_is_not_there_cannot_be_fetched(address: Address) -> None:
+    with pytest.raises(peer.PeerError, match="no snapshot of rank 5 after step 9"):
+        peer.fetch(address, 5, 9, "", Segment.create("back"), TOKEN)
+
+
+def test_another_snapshot_than_reported_is_refused(memory: NodeMemory, address: Address) -> None:
+    write(memory.own[0][0], 0, 6)
+    with pytest.raises(peer.PeerError, match="another snapshot than it reported"):
+        peer.fetch(address, 0, 6, "f" * 32, Segment.create("back"), TOKEN)
+
+
+def test_a_snapshot_damaged_in_memory_is_found_on_arrival(memory: NodeMemory, address: Address) -> None:
+    digest = write(memory.own[0][0], 0, 6)
+    memory.own[0][0].body(10)[3] ^= 1
+    back = Segment.create("back")
+    with pytest.raises(peer.PeerError, match="arrived altered"):
+        peer.fetch(address, 0, 6, digest, back, TOKEN)
+    assert not back.is_whole()
+
+
+def test_strangers_are_turned_away(memory: NodeMemory, address: Address) -> None:
+    mine = Segment.create("mine")
+    write(mine, 5, 9)
+    with pytest.raises(peer.PeerError):
+        peer.hold(address, mine, "guess")
+    assert memory.held() == []
+
+
+def test_a_connection_that_ends_early_leaves_nothing_whole(memory: NodeMemory, address: Address) -> None:
+    mine = Segment.create("mine")
+    write(mine, 5, 9)
+    header = mine.header()
+    assert header is not None
+    with socket.create_connection((address.host, address.port)) as connection:
+        peer._send_line(
+            connection,
+            {
+                "do": "hold",
+                "token": TOKEN,
+                "rank": 5,
+                "step": 9,
+                "generation": 0,
+                "bytes": header.body_bytes,
+                "digest": header.digest,
+                "trainer": mine.trainer(header).model_dump(),
+            },
+        )
+        connection.sendall(b"half")
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(4096):
+            pass
+    assert memory.held() == []
+
+
+def test_nobody_there_is_an_error_not_a_hang() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    mine = Segment.create("mine")
+    write(mine, 0, 1)
+    with pytest.raises(peer.PeerError, match="refused"):
+        peer.hold(Address(host="127.0.0.1", port=port), mine, TOKEN)

@@ -1,0 +1,129 @@
+"""Durable checkpoints of a run: a folder per step, a manifest written last, a pointer after it.
+
+    <root>/step-00000020/rank-00000.safetensors   one shard file per rank
+    <root>/step-00000020/manifest.json            its presence commits the checkpoint
+    <root>/latest.json                            a hint, never trusted by itself
+
+Readers trust manifests only. A checkpoint without one, with a short file or a wrong hash does not exist; the next
+older one is taken, and the caller is told why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+from pydantic import ValidationError
+
+from paceline.clients.object_store import ObjectStore
+from paceline.spec.errors import CheckpointError
+from paceline.spec.manifest import LATEST_NAME, MANIFEST_NAME, CheckpointFile, CheckpointManifest, LatestPointer
+
+Rejected = Callable[[int | None, str, str], None]
+
+
+def step_folder(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def shard_name(rank: int) -> str:
+    return f"rank-{rank:05d}.safetensors"
+
+
+class CheckpointRepository:
+    """The checkpoints under one root."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+
+    def uri(self, step: int) -> str:
+        return f"{self.store.uri}/{step_folder(step)}"
+
+    def put_shard(self, step: int, rank: int, content: bytes | bytearray | memoryview) -> CheckpointFile:
+        """Write one rank's file; it belongs to no checkpoint until a manifest names it."""
+        digest = hashlib.sha256(content).hexdigest()
+        self.store.put(f"{step_folder(step)}/{shard_name(rank)}", content)
+        return CheckpointFile(name=shard_name(rank), bytes=len(content), sha256=digest, rank=rank)
+
+    def commit(self, manifest: CheckpointManifest) -> None:
+        """Make the checkpoint exist: manifest first, pointer after it."""
+        key = f"{step_folder(manifest.step)}/{MANIFEST_NAME}"
+        self.store.put(key, manifest.model_dump_json(indent=1).encode())
+        pointer = LatestPointer(step=manifest.step, manifest=key)
+        self.store.put(LATEST_NAME, pointer.model_dump_json().encode())
+
+    def steps(self) -> list[int]:
+        """Steps that have a manifest, newest first. Says nothing about what the manifests are worth."""
+        folders = (key.split("/") for key in self.store.list("step-") if key.endswith(f"/{MANIFEST_NAME}"))
+        return sorted((int(folder[0].removeprefix("step-")) for folder in folders if len(folder) == 2), reverse=True)
+
+    def manifest(self, step: int) -> CheckpointManifest:
+        """The manifest of `step`; CheckpointError when there is none or it is not one."""
+        key = f"{step_folder(step)}/{MANIFEST_NAME}"
+        try:
+            manifest = CheckpointManifest.model_validate_json(self.store.get(key))
+        except FileNotFoundError as cause:
+            raise CheckpointError(
+                f"{self.uri(step)}: no manifest, so there is no checkpoint",
+                "`paceline checkpoint ls` shows what there is",
+            ) from cause
+        except (ValidationError, UnicodeDecodeError) as cause:
+            raise CheckpointError(f"{self.uri(step)}: the manifest is damaged", "take an older checkpoint") from cause
+        if manifest.step != step:
+            raise CheckpointError(
+                f"{self.uri(step)}: the manifest is of step {manifest.step}", "take an older checkpoint"
+            )
+        return manifest
+
+    def read(self, step: int, file: CheckpointFile) -> bytearray:
+        """One verified file of a checkpoint, in writable memory."""
+        where = f"{self.uri(step)}/{file.name}"
+        try:
+            content = bytearray(self.store.get(f"{step_folder(step)}/{file.name}"))
+        except FileNotFoundError as cause:
+            raise CheckpointError(f"{where}: missing", "take an older checkpoint") from cause
+        if len(content) != file.bytes:
+            raise CheckpointError(
+                f"{where}: {len(content)} bytes instead of {file.bytes}: truncated or altered",
+                "take an older checkpoint",
+            )
+        if (actual := hashlib.sha256(content).hexdigest()) != file.sha256:
+            raise CheckpointError(
+                f"{where}: SHA-256 is {actual[:12]}..., the manifest says {file.sha256[:12]}...: altered",
+                "take an older checkpoint",
+            )
+        return content
+
+    def verify(self, step: int) -> CheckpointManifest:
+        """Read every byte of a checkpoint and compare it with its manifest."""
+        manifest = self.manifest(step)
+        ranks = sorted(file.rank for file in manifest.files)
+        if ranks != list(range(manifest.world_size)):
+            raise CheckpointError(
+                f"{self.uri(step)}: files of ranks {ranks} for a world of {manifest.world_size}",
+                "take an older checkpoint",
+            )
+        for file in manifest.files:
+            self.read(step, file)
+        return manifest
+
+    def newest(self, rejected: Rejected) -> CheckpointManifest | None:
+        """The newest checkpoint that verifies; each one passed over is told to `rejected` (step, uri, reason)."""
+        for step in self.steps():
+            try:
+                return self.verify(step)
+            except CheckpointError as error:
+                rejected(step, self.uri(step), error.problems[0].message)
+        return None
+
+    def prune(self, keep: int) -> list[int]:
+        """Remove all but the `keep` newest committed checkpoints, manifest first: none is ever half there."""
+        removed = self.steps()[keep:]
+        for step in removed:
+            self.store.delete(f"{step_folder(step)}/{MANIFEST_NAME}")
+            for key in list(self._files(step)):
+                self.store.delete(key)
+        return removed
+
+    def _files(self, step: int) -> Iterator[str]:
+        return self.store.list(f"{step_folder(step)}/")

@@ -1,0 +1,146 @@
+"""Shared memory that holds one snapshot, owned by the node supervisor and outliving the workers.
+
+A segment is an anonymous file in memory (memfd): it has no name, needs no /dev/shm, is passed on as a file descriptor
+and is gone with the last process that holds it. Layout: a fixed header (what is inside, and whether it is whole), the
+trainer state as JSON, then a shard file (shard_file.py).
+
+The writer marks the header WRITING before it touches the content and READY after; whoever finds anything else than
+READY, or another digest than the header says, must take another copy.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+from typing import Self
+
+import xxhash
+
+from paceline.spec.manifest import TrainerState
+
+EMPTY, WRITING, READY = 0, 1, 2
+_HEADER = struct.Struct("<8sQqqqQQ16s")  # magic, state, generation, rank, step, trainer bytes, body bytes, digest
+_MAGIC = b"PACELINE"
+_TRAINER_AT = 4096
+_BODY_AT = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentHeader:
+    """What a segment says about itself. `digest` is hexadecimal XXH3-128 over trainer state and body."""
+
+    state: int
+    generation: int
+    rank: int
+    step: int
+    trainer_bytes: int
+    body_bytes: int
+    digest: str
+
+
+class Segment:
+    """One snapshot's memory. Both sides map it through the same descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._map: mmap.mmap | None = None
+
+    @classmethod
+    def create(cls, name: str) -> Self:
+        """An empty segment; `name` is only what the kernel shows in /proc."""
+        return cls(os.memfd_create(name, 0))
+
+    def reserve(self, body_bytes: int) -> None:
+        """Make room for a shard file of `body_bytes`."""
+        size = _BODY_AT + body_bytes
+        if os.fstat(self.fd).st_size < size:
+            self._unmap()
+            os.ftruncate(self.fd, size)
+
+    def mapped(self) -> mmap.mmap:
+        """The whole segment, mapped; mapped anew when it has grown."""
+        size = os.fstat(self.fd).st_size
+        if self._map is None or len(self._map) != size:
+            self._unmap()
+            self._map = mmap.mmap(self.fd, size)
+        return self._map
+
+    def _unmap(self) -> None:
+        # not closed by hand: tensors and views may still look at it, the last of them lets it go
+        self._map = None
+
+    @property
+    def body_offset(self) -> int:
+        """Where the shard file starts in the mapping."""
+        return _BODY_AT
+
+    def header(self) -> SegmentHeader | None:
+        """What is inside, or None when nothing was ever written."""
+        if os.fstat(self.fd).st_size < _BODY_AT:
+            return None
+        magic, state, generation, rank, step, trainer, body, digest = _HEADER.unpack_from(self.mapped(), 0)
+        if magic != _MAGIC:
+            return None
+        return SegmentHeader(
+            state=state,
+            generation=generation,
+            rank=rank,
+            step=step,
+            trainer_bytes=trainer,
+            body_bytes=body,
+            digest=digest.hex(),
+        )
+
+    def body(self, body_bytes: int) -> memoryview:
+        """The shard file."""
+        return memoryview(self.mapped())[_BODY_AT : _BODY_AT + body_bytes]
+
+    def trainer(self, header: SegmentHeader) -> TrainerState:
+        return TrainerState.model_validate_json(self.mapped()[_TRAINER_AT : _TRAINER_AT + header.trainer_bytes])
+
+    def begin(self, *, generation: int, rank: int, trainer: TrainerState, body_bytes: int) -> None:
+        """Announce that the content is about to change."""
+        text = trainer.model_dump_json().encode()
+        if len(text) > _BODY_AT - _TRAINER_AT:
+            raise ValueError(f"trainer state of {len(text)} bytes does not fit")
+        self.reserve(body_bytes)
+        fields = (generation, rank, trainer.step, len(text), body_bytes, bytes(16))
+        _HEADER.pack_into(self.mapped(), 0, _MAGIC, WRITING, *fields)
+        self.mapped()[_TRAINER_AT : _TRAINER_AT + len(text)] = text
+
+    def finish(self) -> SegmentHeader:
+        """Compute the digest over what is inside and declare it whole."""
+        header = self.header()
+        if header is None:
+            raise ValueError("finish() before begin()")
+        digest = self.compute_digest(header)
+        fields = (header.generation, header.rank, header.step, header.trainer_bytes, header.body_bytes)
+        _HEADER.pack_into(self.mapped(), 0, _MAGIC, READY, *fields, digest)
+        ready = self.header()
+        assert ready is not None
+        return ready
+
+    def receive(self, *, generation: int, rank: int, trainer: TrainerState, body_bytes: int) -> memoryview:
+        """Room for a snapshot that is copied in from elsewhere; `finish` follows."""
+        self.begin(generation=generation, rank=rank, trainer=trainer, body_bytes=body_bytes)
+        return self.body(body_bytes)
+
+    def invalidate(self) -> None:
+        """Declare that nothing usable is inside."""
+        if self.header() is not None:
+            _HEADER.pack_into(self.mapped(), 0, _MAGIC, EMPTY, 0, 0, 0, 0, 0, bytes(16))
+
+    def compute_digest(self, header: SegmentHeader) -> bytes:
+        """XXH3-128 over trainer state and body as they are now."""
+        hasher = xxhash.xxh3_128()
+        view = memoryview(self.mapped())
+        hasher.update(view[_TRAINER_AT : _TRAINER_AT + header.trainer_bytes])
+        hasher.update(view[_BODY_AT : _BODY_AT + header.body_bytes])
+        return hasher.digest()
+
+    def is_whole(self) -> bool:
+        """Whether the content is complete and matches its digest. Reads all of it."""
+        header = self.header()
+        return header is not None and header.state == READY and self.compute_digest(header).hex() == header.digest

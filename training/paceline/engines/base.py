@@ -1,0 +1,155 @@
+"""What the loop asks of an engine. No torch is imported here, and the loop knows engines by this protocol only.
+
+Data, schedule, logging, cadence of checkpoints and faults are the loop's. An engine owns the devices, the collectives
+and the tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from paceline.plan.layout import Layout
+from paceline.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendezvous:
+    """Where the ranks of a generation meet. Rank 0 serves it, on the listening socket it was handed, if it was."""
+
+    host: str
+    port: int
+    listen_fd: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankContext:
+    """One rank's place in one generation of a run."""
+
+    rank: int
+    world_size: int
+    generation: int
+    rendezvous: Rendezvous
+
+
+class MicroBatch(Protocol):
+    """Token ids of one forward pass of one rank, each [micro_sequences, sequence_length], int64."""
+
+    @property
+    def inputs(self) -> torch.Tensor: ...
+
+    @property
+    def targets(self) -> torch.Tensor: ...
+
+
+class Metric(Protocol):
+    """A number that the device may still be computing."""
+
+    def result(self) -> float:
+        """Wait for the number. It may force the device, so ask once the next step is under way, or rarely."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepOut:
+    """What one optimizer step gave, equal on all ranks.
+
+    `loss` is the mean over the global batch in nats per token, before the update; `gradient_norm` is the global L2
+    norm before clipping; `totals` is the sum over ranks of the totals given to the step, modulo 2**64.
+    """
+
+    loss: Metric
+    gradient_norm: Metric
+    totals: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogicalShard:
+    """This rank's part of a logical tensor: `tensor` begins at `offset` of the whole, which has `global_shape`.
+
+    `tensor` is the live storage: contiguous, possibly empty; writing into it changes the state. A tensor that every
+    rank holds whole has offset zero and its full shape everywhere.
+    """
+
+    tensor: torch.Tensor
+    global_shape: tuple[int, ...]
+    offset: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capabilities:
+    """What an engine can do: on which accelerators, and along which axes it can split the work."""
+
+    accelerators: tuple[str, ...]
+    axes: tuple[str, ...]
+
+
+class Engine(Protocol):
+    """Trains one model on the ranks of one generation. Calls come in the order in which they are listed.
+
+    All ranks make the same calls; `setup`, `train_step` and nothing else may wait for peers. After `teardown` the
+    engine can be set up again, in the same process.
+    """
+
+    name: ClassVar[str]
+
+    def capabilities(self) -> Capabilities: ...
+
+    def plan(self, recipe: Recipe, world_size: int) -> Layout:
+        """How `world_size` ranks share the global batch; RecipeError if they cannot. Pure."""
+        ...
+
+    def rehearse(self, recipe: Recipe, vocabulary: int) -> None:
+        """Pay every first-call cost in this process, without peers: build, one step on zeros, teardown."""
+        ...
+
+    def setup(self, recipe: Recipe, vocabulary: int, context: RankContext) -> None:
+        """Join the peers of `context`'s generation. `vocabulary` is the dataset's number of token ids."""
+        ...
+
+    def build(self, *, initialise: bool) -> None:
+        """Make the model and the optimizer state, sharded from the start.
+
+        Without `initialise` the parameters hold anything until the caller fills `state`. With it they are a function
+        of the recipe's seed that does not depend on the number of ranks.
+        """
+        ...
+
+    def state(self) -> Mapping[str, LogicalShard]:
+        """All that a checkpoint must hold, complete before the first step.
+
+        Parameters by their Hugging Face names; of each, `optimizer.exp_avg.<name>`, `optimizer.exp_avg_sq.<name>` and
+        `optimizer.step.<name>`. The tensors stay the same objects until `teardown`.
+        """
+        ...
+
+    def train_step(
+        self,
+        microbatches: Sequence[MicroBatch],
+        *,
+        learning_rate: float,
+        totals: npt.NDArray[np.int64],
+        before_update: Callable[[], None],
+    ) -> StepOut:
+        """One optimizer step on this rank's `microbatches`.
+
+        The order is: all forward and backward passes; `before_update()`; the sums over ranks of loss, gradient norm
+        and `totals`; clipping; the update. The sums are a fence: no rank changes its parameters or optimizer state
+        before every rank has returned from `before_update`. What `before_update` raises ends the step before the fence.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Wait until the device has done all that was asked. The only place where the loop may force it."""
+        ...
+
+    def teardown(self) -> None:
+        """Leave the peers and free the tensors. Safe after a failure, and twice."""
+        ...

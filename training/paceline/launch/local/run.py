@@ -1,0 +1,142 @@
+"""A run on this machine: nodes are process groups on loopback, each with its own supervisor, directory and ports.
+
+The processes and what they say to each other are those of a cluster; only where they are started differs. Whatever
+happens to this process, they end with it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from paceline.journal.reader import Follower
+from paceline.launch.job import JOB_NAME, new_token
+from paceline.spec.errors import LaunchError
+from paceline.spec.events import AnyEvent, RunFinished
+from paceline.spec.job import JobSpec
+from paceline.spec.names import ENV_RUN_TOKEN
+from paceline.supervise.process import living_members
+
+_POLL_SECONDS = 0.05
+_COORDINATOR_RESTARTS = 3
+
+
+class LocalRun:
+    """Starts the coordinator and the nodes of a rendered job; a context that leaves nothing behind."""
+
+    def __init__(self, job: JobSpec, directory: Path, environment: Mapping[str, str]) -> None:
+        self.job = job
+        self.directory = directory
+        self.nodes: dict[str, subprocess.Popen[bytes]] = {}
+        self._environment = {
+            **environment,
+            ENV_RUN_TOKEN: new_token(),
+            "OMP_NUM_THREADS": "1",
+            "GLOO_SOCKET_IFNAME": "lo",
+            "PYTHONUNBUFFERED": "1",
+        }
+        self._coordinator: subprocess.Popen[bytes] | None = None
+        self._restarts = 0
+        self._follower = Follower(Path(job.journal))
+
+    def __enter__(self) -> Self:
+        self._follower.poll()  # what an earlier part of this run wrote has been told before
+        self._start_coordinator()
+        for index in range(self.job.nodes + self.job.spares):
+            self._start_node(f"node-{index}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def events(self) -> Iterator[AnyEvent]:
+        """What happens, as it happens, up to and including `run.finished`."""
+        while True:
+            ended = self._coordinator_ended()  # asked first: its last words are in the journal then
+            finished = False
+            for event in self._follower.poll():
+                yield event
+                finished = finished or isinstance(event, RunFinished)
+            if finished:
+                return
+            if ended:
+                self._replace_coordinator()
+            time.sleep(_POLL_SECONDS)
+
+    def request_stop(self) -> None:
+        """Ask for a last checkpoint and an end after the current step."""
+        if self._coordinator is not None and self._coordinator.poll() is None:
+            self._coordinator.terminate()
+
+    def wait(self, seconds: float = 5.0) -> None:
+        """Give the processes of a finished run a moment to leave by themselves."""
+        deadline = time.monotonic() + seconds
+        processes = [*self.nodes.values(), *([self._coordinator] if self._coordinator else [])]
+        while any(p.poll() is None for p in processes) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+
+    def kill_node(self, node: str) -> None:
+        """The blow of a chaos test: SIGKILL to everything that runs on the node."""
+        os.killpg(self.nodes[node].pid, signal.SIGKILL)
+
+    def kill_coordinator(self) -> None:
+        """The same for the coordinator."""
+        assert self._coordinator is not None
+        self._coordinator.kill()
+
+    def kill(self) -> None:
+        """End every process of the run, now."""
+        processes = [*self.nodes.values(), *([self._coordinator] if self._coordinator else [])]
+        for process in processes:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # the whole group is gone already
+        for process in processes:
+            process.wait()
+        for process in processes:
+            while living_members(process.pid):
+                time.sleep(0.01)
+
+    def _start_coordinator(self) -> None:
+        arguments = [str(self.directory / JOB_NAME), str(os.getpid())]
+        self._coordinator = self._spawn("paceline.supervise.coordinator", arguments, self.directory / "coordinator.log")
+
+    def _start_node(self, name: str) -> None:
+        directory = self.directory / "nodes" / name
+        directory.mkdir(parents=True, exist_ok=True)
+        arguments = [str(self.directory / JOB_NAME), name, "127.0.0.1", str(directory), str(os.getpid())]
+        self.nodes[name] = self._spawn("paceline.supervise.node", arguments, directory / "supervisor.log")
+
+    def _spawn(self, module: str, arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def _coordinator_ended(self) -> bool:
+        return self._coordinator is not None and self._coordinator.poll() is not None
+
+    def _replace_coordinator(self) -> None:
+        """A coordinator that died has a successor, which learns everything from the nodes."""
+        if self._restarts == _COORDINATOR_RESTARTS:
+            raise LaunchError(
+                f"the coordinator ended {self._restarts + 1} times without finishing the run",
+                f"see {self.directory / 'coordinator.log'}",
+            )
+        self._restarts += 1
+        self._start_coordinator()

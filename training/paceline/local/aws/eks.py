@@ -1,0 +1,108 @@
+"""EKS add-ons, access entries and pod identity: ministack has an API for them but no CloudFormation handler.
+
+The API's bodies are the template's properties with a small first letter; ministack keeps what it knows of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ministack.services import eks
+
+from paceline.local.aws.handler import Created, Handler, Properties
+
+
+def body(properties: Properties) -> dict[str, Any]:
+    """A template's properties as the body of an API call."""
+    camel: dict[str, Any] = _camel({key: value for key, value in properties.items() if key != "Tags"})
+    return {**camel, "tags": {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}}
+
+
+def answer(response: tuple[int, Mapping[str, str], bytes | str]) -> dict[str, Any]:
+    """The body of an API answer; a refusal is a ValueError."""
+    status, _, content = response
+    document: dict[str, Any] = json.loads(content)
+    if status >= 400:
+        raise ValueError(f"{document.get('message')} (Service: Eks, Status Code: {status})")
+    return document
+
+
+class Addon:
+    """AWS::EKS::Addon."""
+
+    def create(self, logical_id: str, properties: Properties, stack: str) -> Created:
+        cluster = properties["ClusterName"]
+        addon = answer(eks._create_addon(cluster, body(properties)))["addon"]
+        return f"{cluster}|{addon['addonName']}", {"Arn": addon["addonArn"]}
+
+    def update(self, physical_id: str, old: Properties, new: Properties) -> Created:
+        cluster, name = physical_id.split("|")
+        answer(eks._update_addon(cluster, name, body(new)))
+        return physical_id, {"Arn": answer(eks._describe_addon(cluster, name))["addon"]["addonArn"]}
+
+    def delete(self, physical_id: str, properties: Properties) -> None:
+        eks._delete_addon(*physical_id.split("|"))
+
+
+class AccessEntry:
+    """AWS::EKS::AccessEntry, with its access policies."""
+
+    def create(self, logical_id: str, properties: Properties, stack: str) -> Created:
+        cluster, principal = properties["ClusterName"], properties["PrincipalArn"]
+        entry = answer(eks._create_access_entry(cluster, body(properties)))["accessEntry"]
+        self._associate(cluster, principal, properties)
+        return f"{principal}|{cluster}", {"AccessEntryArn": entry["accessEntryArn"]}
+
+    def update(self, physical_id: str, old: Properties, new: Properties) -> Created:
+        principal, cluster = physical_id.split("|")
+        entry = answer(eks._update_access_entry(cluster, principal, body(new)))["accessEntry"]
+        for policy in old.get("AccessPolicies", []):
+            eks._disassociate_access_policy(cluster, principal, policy["PolicyArn"])
+        self._associate(cluster, principal, new)
+        return physical_id, {"AccessEntryArn": entry["accessEntryArn"]}
+
+    def delete(self, physical_id: str, properties: Properties) -> None:
+        principal, cluster = physical_id.split("|")
+        eks._delete_access_entry(cluster, principal)
+
+    def _associate(self, cluster: str, principal: str, properties: Properties) -> None:
+        for policy in properties.get("AccessPolicies", []):
+            answer(eks._associate_access_policy(cluster, principal, _camel(policy)))
+
+
+class PodIdentityAssociation:
+    """AWS::EKS::PodIdentityAssociation."""
+
+    def create(self, logical_id: str, properties: Properties, stack: str) -> Created:
+        response = eks._create_pod_identity_association(properties["ClusterName"], body(properties))
+        return self._created(answer(response)["association"])
+
+    def update(self, physical_id: str, old: Properties, new: Properties) -> Created:
+        association = physical_id.rsplit("/", 1)[-1]
+        response = eks._update_pod_identity_association(new["ClusterName"], association, body(new))
+        return self._created(answer(response)["association"])
+
+    def delete(self, physical_id: str, properties: Properties) -> None:
+        eks._delete_pod_identity_association(properties["ClusterName"], physical_id.rsplit("/", 1)[-1])
+
+    def _created(self, association: Mapping[str, Any]) -> Created:
+        arn = association["associationArn"]
+        attributes = {"AssociationArn": arn, "AssociationId": association["associationId"]}
+        return arn, attributes | {"ExternalId": association.get("externalId", "")}
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "AWS::EKS::AccessEntry": AccessEntry(),
+    "AWS::EKS::Addon": Addon(),
+    "AWS::EKS::PodIdentityAssociation": PodIdentityAssociation(),
+}
+
+
+def _camel(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key[:1].lower() + key[1:]: _camel(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_camel(item) for item in value]
+    return value

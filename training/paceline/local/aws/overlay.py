@@ -1,0 +1,61 @@
+"""The CloudFormation resource types that ministack lacks, entered into ministack's own tables.
+
+No function of ministack is replaced: it works from tables, and the overlay adds rows to them. Their private names are
+listed in tests/contract/test_ministack_internals.py and hold for exactly one version (`server.MINISTACK`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ministack.services.cloudformation import provisioners
+
+from paceline.local.aws import ec2, eks, s3
+from paceline.local.aws.handler import Created, Handler, Properties, checked
+from paceline.local.aws.schemas import load
+from paceline.local.aws.state_only import StateOnly, forms
+from paceline.local.aws.store import Store
+
+TYPES = frozenset((*ec2.HANDLERS, *eks.HANDLERS, *forms()))
+"""Every type that the overlay adds."""
+
+FORGOTTEN: Mapping[str, Callable[[str], dict[str, Any]]] = {
+    "AWS::EC2::Subnet": ec2.subnet_attributes,
+    "AWS::EC2::VPC": ec2.vpc_attributes,
+}
+"""Types of ministack's own whose handlers leave out attributes that templates read, and what supplies them."""
+
+
+def install(store: Store) -> None:
+    """Enter every type of the overlay into ministack's tables, once per process.
+
+    `store` holds the resources that are only remembered.
+    """
+    schemas = load()
+    handlers: dict[str, Handler] = {**ec2.HANDLERS, **eks.HANDLERS}
+    handlers |= {name: StateOnly(schemas[name], form, store) for name, form in forms().items()}
+    for name, handler in handlers.items():
+        schema = schemas[name]
+        provisioners._RESOURCE_HANDLERS[name] = checked(schema, handler)
+        provisioners._REPLACING_PROPERTIES[name] = tuple(sorted(p[0] for p in schema.create_only if len(p) == 1))
+        nested = tuple(sorted({p[0] for p in schema.create_only if len(p) > 1}))
+        provisioners._CONDITIONALLY_REPLACING_PROPERTIES[name] = nested
+        if tag_property := schema.tag_property:
+            provisioners._STACK_TAG_PROPERTY[name] = tag_property
+    provisioners._S3_BUCKET_CONFIGURATIONS += s3.CONFIGURATIONS
+    for name, attributes in FORGOTTEN.items():
+        table = provisioners._RESOURCE_HANDLERS[name]
+        provisioners._RESOURCE_HANDLERS[name] = _completed(table, attributes)
+
+
+def _completed(table: Mapping[str, Any], attributes: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    def create(logical_id: str, properties: Properties, stack: str) -> Created:
+        physical_id, known = table["create"](logical_id, properties, stack)
+        return physical_id, attributes(physical_id) | known
+
+    def update(physical_id: str, old: Properties, new: Properties, *rest: str) -> Created:
+        physical_id, known = table["update"](physical_id, old, new, *rest)
+        return physical_id, attributes(physical_id) | known
+
+    return {**table, "create": create, "update": update}

@@ -1,0 +1,45 @@
+"""A rendered job: everything that the processes of one run are told, in one file that all of them read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from paceline.spec.base import Record
+
+
+class Timeouts(Record):
+    """How long is too long, in seconds."""
+
+    heartbeat_interval: float = Field(default=0.25, gt=0, description="between two reports of a node")
+    node_lost: float = Field(default=3.0, gt=0, description="silence after which a node counts as lost")
+    disconnect_grace: float = Field(default=0.1, ge=0, description="a closed connection may come back within this")
+    full_house: float = Field(default=20.0, ge=0, description="waiting at the start for the spares, once nodes suffice")
+    membership: float = Field(default=120.0, gt=0, description="waiting for enough nodes before the run fails")
+    drain: float = Field(default=60.0, gt=0, description="last snapshot and its upload when the run ends")
+
+
+class JobSpec(Record):
+    """One run. `recipe` is the resolved recipe; `nodes` are needed, `spares` stand by."""
+
+    run: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    recipe: dict[str, Any]
+    recipe_sha256: str
+    nodes: int = Field(ge=1)
+    spares: int = Field(default=0, ge=0)
+    workers_per_node: int = Field(default=1, ge=1)
+    dataset: str = Field(description="where the tokenised data lies: s3://... or file:///...")
+    data_order: str = Field(description="the ledger's genesis: which data, cut how, in which order")
+    vocabulary: int
+    checkpoints: str = Field(description="root of the run's durable checkpoints")
+    journal: str = Field(description="directory for event files")
+    coordinator_host: str = "127.0.0.1"
+    coordinator_port: int = Field(ge=1, le=65535)
+    image_digest: str | None = None
+    first_generation: int = Field(default=0, ge=0, description="above those of earlier parts of the same run")
+    timeouts: Timeouts = Timeouts()
+
+    @property
+    def world_size(self) -> int:
+        return self.nodes * self.workers_per_node

@@ -1,0 +1,195 @@
+"""The workers of one node: one process per local rank, first waiting as standbys, then promoted together.
+
+A crew is used once. Recovery kills it and promotes the next one, so that starting and recovering are the same path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
+
+from paceline.supervise.link import WorkerLaunch
+from paceline.supervise.memory import Pair
+from paceline.supervise.progress import Progress
+from paceline.supervise.protocol import (
+    WORKER_MESSAGE,
+    Failure,
+    Promote,
+    SnapshotReady,
+    StandbyReady,
+    StepDone,
+    WorkerFailed,
+    WorkerFinished,
+    WorkersState,
+)
+
+OnSnapshot = Callable[[int, SnapshotReady], None]  # local rank, message
+
+
+@dataclass
+class Worker:
+    """One process and what is known of it."""
+
+    local_rank: int
+    process: asyncio.subprocess.Process
+    writer: asyncio.StreamWriter
+    progress: Progress
+    ready: bool = False
+    step: int = -1
+    outcome: Literal["completed", "stopped", "failed"] | None = None
+    error: Failure | None = None
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class Crew:
+    """All workers of a node that live and die together. `changed` is called on every event worth reporting."""
+
+    def __init__(self, *, changed: Callable[[], None], on_snapshot: OnSnapshot, log: Path) -> None:
+        self.workers: list[Worker] = []
+        self.store_port: int | None = None
+        self._changed = changed
+        self._on_snapshot = on_snapshot
+        self._log = log
+        self._killed = False
+
+    async def spawn(
+        self, command: Sequence[str], *, segments: Sequence[Pair], job_file: Path, node: str, host: str, data: Path
+    ) -> None:
+        """Start one standby per segment pair. `command` runs a worker; the launch record is appended to it."""
+        for local_rank, pair in enumerate(segments):
+            listener = socket.create_server((host, 0)) if local_rank == 0 else None
+            ours, theirs = socket.socketpair()
+            progress = Progress(os.memfd_create(f"paceline-{node}-progress{local_rank}", 0))
+            launch = WorkerLaunch(
+                job_file=str(job_file),
+                node=node,
+                local_rank=local_rank,
+                data_directory=str(data),
+                channel_fd=theirs.fileno(),
+                progress_fd=progress.fd,
+                segment_fds=(pair[0].fd, pair[1].fd),
+                listen_fd=listener.fileno() if listener else None,
+                parent_pid=os.getpid(),
+            )
+            descriptors = [theirs.fileno(), progress.fd, pair[0].fd, pair[1].fd]
+            descriptors += [listener.fileno()] if listener else []
+            with self._log.open("ab") as log:
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    launch.model_dump_json(),
+                    pass_fds=descriptors,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+            theirs.close()
+            if listener:
+                self.store_port = listener.getsockname()[1]
+                listener.close()
+            reader, writer = await asyncio.open_connection(sock=ours)
+            worker = Worker(local_rank=local_rank, process=process, writer=writer, progress=progress)
+            worker.tasks.append(asyncio.create_task(self._listen(worker, reader)))
+            self.workers.append(worker)
+
+    @property
+    def ready(self) -> bool:
+        """Every standby has paid its first-call costs and waits."""
+        return bool(self.workers) and all(w.ready and w.outcome is None for w in self.workers)
+
+    @property
+    def state(self) -> WorkersState:
+        """The worst of the workers; completed only when all agree."""
+        outcomes = [w.outcome for w in self.workers]
+        if "failed" in outcomes:
+            return "failed"
+        if all(outcomes):
+            return "stopped" if "stopped" in outcomes else "completed"
+        return "running"
+
+    @property
+    def step(self) -> int:
+        """The lowest step that all workers have finished."""
+        return min((w.step for w in self.workers), default=-1)
+
+    @property
+    def error(self) -> Failure | None:
+        return next((w.error for w in self.workers if w.outcome == "failed" and w.error), None)
+
+    def fail(self, worker: Worker, error: Failure) -> None:
+        worker.outcome, worker.error = "failed", error
+
+    def promote(self, promotions: Sequence[Promote]) -> None:
+        for worker, promotion in zip(self.workers, promotions, strict=True):
+            worker.step = promotion.restore_step
+            self._send(worker, promotion)
+
+    def send_all(self, message: BaseModel) -> None:
+        for worker in self.workers:
+            self._send(worker, message)
+
+    def send(self, local_rank: int, message: BaseModel) -> None:
+        self._send(self.workers[local_rank], message)
+
+    def kill(self) -> None:
+        """End all workers, at once. What they still write in dying is found by the snapshots' digests."""
+        self._killed = True
+        for worker in self.workers:
+            if worker.process.returncode is None:
+                try:
+                    worker.process.kill()
+                except ProcessLookupError:
+                    pass  # it ended in this very moment
+
+    async def bury(self) -> None:
+        """Wait until killed workers are gone, which takes as long as their memory is large, and forget them."""
+        for worker in self.workers:
+            await worker.process.wait()
+            worker.writer.close()
+            worker.progress.close()
+            os.close(worker.progress.fd)
+            for task in worker.tasks:
+                task.cancel()
+
+    def _send(self, worker: Worker, message: BaseModel) -> None:
+        if not worker.writer.is_closing():
+            worker.writer.write(message.model_dump_json().encode() + b"\n")
+
+    async def _listen(self, worker: Worker, reader: asyncio.StreamReader) -> None:
+        try:
+            async for line in reader:
+                self._hear(worker, WORKER_MESSAGE.validate_json(line))
+        except (ConnectionError, ValidationError, ValueError) as error:
+            worker.error = worker.error or Failure(message=f"its channel broke: {error}")
+        code = await worker.process.wait()
+        if worker.outcome is None and not self._killed:
+            how = f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
+            self.fail(
+                worker, worker.error or Failure(message=f"worker {worker.local_rank} {how}", hint=f"see {self._log}")
+            )
+            self._changed()
+
+    def _hear(self, worker: Worker, message: object) -> None:
+        if isinstance(message, StandbyReady):
+            worker.ready = True
+        elif isinstance(message, StepDone):
+            worker.step = message.step
+        elif isinstance(message, SnapshotReady):
+            self._on_snapshot(worker.local_rank, message)
+        elif isinstance(message, WorkerFinished):
+            worker.outcome = message.outcome
+        elif isinstance(message, WorkerFailed):
+            self.fail(worker, message.error)
+        self._changed()
+
+
+def worker_command(module: str) -> list[str]:
+    """How a worker is started: the same interpreter, unbuffered."""
+    return [sys.executable, "-u", "-m", module]

@@ -1,0 +1,182 @@
+"""Who takes part in a run: pure functions from what the coordinator sees to what it does.
+
+Nothing here knows time, sockets or processes, so that the simulator and the tests drive the same decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from paceline.supervise.protocol import Address, Assignment, HeldShard, Member, NodeStatus, Restore, ShardSource
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeView:
+    """A node as the coordinator sees it. `present`: it reports; `suspected`: its connection broke a moment ago and
+    may come back, so nothing should be decided about it yet."""
+
+    status: NodeStatus
+    present: bool
+    suspected: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """Why a generation cannot go on."""
+
+    node: str
+    fault: str
+    fault_class: str
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """No generation can be opened yet."""
+
+    reason: str
+
+
+def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[Fault] | Waiting:
+    """What broke the generation that `assignment` opened.
+
+    When a node is lost, the failures of its peers are consequences and not reported. While a node is suspected the
+    cause is not known yet, unless a peer of it has failed too: then the node is taken as lost.
+    """
+    members = [views.get(m.node) for m in assignment.members]
+    failed = [v for v in members if v is not None and v.present and _failed_in(v.status, assignment.generation)]
+    lost, suspected = [], []
+    for member, view in zip(assignment.members, members, strict=True):
+        if view is None or not view.present:
+            lost.append(
+                Fault(node=member.node, fault="node lost", fault_class="node_lost", evidence="no reports from it")
+            )
+        elif view.suspected:
+            suspected.append(member.node)
+    if suspected and failed:
+        evidence = f"connection closed, and the workers of {failed[0].status.node} lost it too"
+        lost += [Fault(node=n, fault="node lost", fault_class="node_lost", evidence=evidence) for n in suspected]
+    elif suspected:
+        return Waiting(reason=f"the connection to {', '.join(suspected)} broke a moment ago")
+    if lost:
+        return lost
+    return [
+        Fault(
+            node=view.status.node,
+            fault="worker failed",
+            fault_class="worker_failed",
+            evidence=_error(view.status),
+        )
+        for view in failed
+    ]
+
+
+def plan_generation(
+    *,
+    nodes: int,
+    workers_per_node: int,
+    previous: Assignment | None,
+    first_generation: int = 0,
+    views: Mapping[str, NodeView],
+    durable_step: int | None,
+    cause: str,
+) -> Assignment | Waiting:
+    """The next generation over nodes that are present and ready.
+
+    Survivors keep their ranks, so their snapshots are where they are needed; vacant ranks go to spares. The state is
+    the newest step of which every rank's snapshot is in somebody's memory, else the newest durable checkpoint
+    (`durable_step`, None when there is none), else the beginning.
+    """
+    usable = {n: v.status for n, v in views.items() if v.present and not v.suspected and v.status.failure is None}
+    ready = {n: s for n, s in usable.items() if s.ready and s.store_port is not None}
+    places: list[str | None] = [None] * nodes
+    if previous is not None:
+        for member in previous.members:
+            if member.node in usable:
+                places[member.first_rank // workers_per_node] = member.node
+    kept = {node for node in places if node is not None}
+    if late := sorted(kept - set(ready)):
+        return Waiting(reason=f"standbys of {', '.join(late)} are not ready")
+    spares = sorted(set(ready) - kept)
+    for index, node in enumerate(places):
+        if node is None:
+            if not spares:
+                return Waiting(reason=f"{len(ready)} of {nodes} nodes are ready")
+            places[index] = spares.pop(0)
+    members = tuple(
+        _member(ready[node], index * workers_per_node) for index, node in enumerate(places) if node is not None
+    )
+    return Assignment(
+        generation=previous.generation + 1 if previous else first_generation,
+        members=members,
+        workers_per_node=workers_per_node,
+        restore=choose_restore(nodes * workers_per_node, previous, list(usable.values()), durable_step),
+        cause=cause,
+    )
+
+
+def choose_restore(
+    world_size: int, previous: Assignment | None, statuses: Sequence[NodeStatus], durable_step: int | None
+) -> Restore:
+    """Memory before disk, newer before older."""
+    holders: dict[int, dict[int, tuple[NodeStatus, HeldShard]]] = {}
+    for status in statuses:
+        for shard in status.held:
+            if shard.rank < world_size and not _superseded(shard, previous):
+                by_rank = holders.setdefault(shard.step, {})
+                best = by_rank.get(shard.rank)
+                if best is None or best[1].generation < shard.generation:
+                    by_rank[shard.rank] = (status, shard)
+    whole = [step for step, by_rank in holders.items() if len(by_rank) == world_size]
+    if whole and (step := max(whole)) >= (durable_step or 0):
+        sources = tuple(
+            ShardSource(
+                rank=rank,
+                node=status.node,
+                digest=shard.digest,
+                address=Address(host=status.host, port=status.peer_port),
+            )
+            for rank, (status, shard) in sorted(holders[step].items())
+        )
+        return Restore(source="memory", step=step, shards=sources)
+    if durable_step is not None:
+        return Restore(source="manifest", step=durable_step)
+    return Restore(source="nothing")
+
+
+def choose_buddies(assignment: Assignment, views: Mapping[str, NodeView]) -> dict[str, NodeStatus]:
+    """Who keeps the second copy of each member's snapshots: the next member of the ring; alone, any other node."""
+    present = {n: v.status for n, v in views.items() if v.present and not v.suspected}
+    ring = [m.node for m in assignment.members]
+    if len(ring) == 1:
+        others = sorted(set(present) - set(ring))
+        return {ring[0]: present[others[0]]} if others and ring[0] in present else {}
+    following = zip(ring, ring[1:] + ring[:1], strict=True)
+    return {node: present[buddy] for node, buddy in following if node in present and buddy in present}
+
+
+def _failed_in(status: NodeStatus, generation: int) -> bool:
+    workers = status.workers
+    return workers is not None and workers.generation == generation and workers.state == "failed"
+
+
+def _error(status: NodeStatus) -> str:
+    error = status.workers.error if status.workers is not None else None
+    return error.message if error is not None else "it ended without a message"
+
+
+def _superseded(shard: HeldShard, previous: Assignment | None) -> bool:
+    """Whether a later generation went back behind this snapshot."""
+    return previous is not None and shard.generation < previous.generation and shard.step > previous.restore.step
+
+
+def _member(status: NodeStatus, first_rank: int) -> Member:
+    assert status.store_port is not None
+    return Member(
+        node=status.node,
+        first_rank=first_rank,
+        host=status.host,
+        peer_port=status.peer_port,
+        store_port=status.store_port,
+    )

@@ -1,0 +1,72 @@
+"""The memory tier of one node: the segments of its own ranks, and the copies it keeps for its buddy.
+
+Two segments per rank: while one is written, the other holds the last whole snapshot. A segment that says READY counts
+as held; its digest is checked by whoever takes it.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from paceline.checkpoint.segment import READY, Segment, SegmentHeader
+from paceline.supervise.protocol import HeldShard
+
+Pair = tuple[Segment, Segment]
+
+
+class NodeMemory:
+    """All snapshots that a node holds. Safe to use from several threads."""
+
+    def __init__(self, node: str, workers_per_node: int) -> None:
+        self._node = node
+        self._lock = threading.Lock()
+        self.own: list[Pair] = [self._pair(f"own{i}") for i in range(workers_per_node)]
+        self._copies: dict[int, Pair] = {}
+
+    def _pair(self, name: str) -> Pair:
+        first, second = (Segment.create(f"paceline-{self._node}-{name}-{half}") for half in "ab")
+        return first, second
+
+    def held(self) -> list[HeldShard]:
+        """What is whole, newest first."""
+        shards = [
+            HeldShard(rank=h.rank, step=h.step, generation=h.generation, bytes=h.body_bytes, digest=h.digest)
+            for _, h in self._ready()
+        ]
+        return sorted(shards, key=lambda s: (-s.step, s.rank))
+
+    def find(self, rank: int, step: int) -> Segment | None:
+        """The segment with the snapshot of `rank` after `step`, of the latest generation that took one."""
+        found = [(h.generation, s) for s, h in self._ready() if (h.rank, h.step) == (rank, step)]
+        return max(found, key=lambda item: item[0])[1] if found else None
+
+    def copy_target(self, rank: int) -> Segment:
+        """The segment that the next copy of `rank` may overwrite: never the newest whole one."""
+        with self._lock:
+            pair = self._copies.get(rank)
+            if pair is None:
+                pair = self._copies[rank] = self._pair(f"copy{rank}")
+        return min(pair, key=age)
+
+    def restore_target(self, local_rank: int) -> int:
+        """Which own segment of `local_rank` may be overwritten by a snapshot that is brought in."""
+        pair = self.own[local_rank]
+        return min((0, 1), key=lambda index: age(pair[index]))
+
+    def forget_after(self, step: int) -> None:
+        """Drop snapshots newer than `step`: a generation went back behind them."""
+        for segment, header in self._ready():
+            if header.step > step:
+                segment.invalidate()
+
+    def _ready(self) -> list[tuple[Segment, SegmentHeader]]:
+        with self._lock:
+            segments = [s for pair in [*self.own, *self._copies.values()] for s in pair]
+        headers = ((segment, segment.header()) for segment in segments)
+        return [(segment, header) for segment, header in headers if header is not None and header.state == READY]
+
+
+def age(segment: Segment) -> int:
+    """The step of the whole snapshot inside, or -1."""
+    header = segment.header()
+    return header.step if header is not None and header.state == READY else -1

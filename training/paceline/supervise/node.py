@@ -1,0 +1,351 @@
+"""The node supervisor: keeps the node's workers in line with the coordinator's directive.
+
+It owns what must outlive a worker (snapshots in memory, uploads, the standby crew), reports the node's whole status,
+and reconciles: whatever the directive says, it makes so, however often it is told. Losing the coordinator changes
+nothing for the workers; the supervisor keeps knocking until one answers.
+
+    python -m paceline.supervise.node JOB_FILE NODE HOST DIRECTORY      (the run's token is in the environment)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+from paceline.checkpoint.segment import Segment
+from paceline.clients.object_store import open_store
+from paceline.data.transfer import fetch
+from paceline.journal.writer import Journal
+from paceline.spec.errors import DataError
+from paceline.spec.events import Activity, PhaseChanged, SnapshotReplicated
+from paceline.spec.job import JobSpec
+from paceline.spec.names import ENV_RUN_TOKEN
+from paceline.supervise import peer
+from paceline.supervise.crew import Crew, worker_command
+from paceline.supervise.memory import NodeMemory, age
+from paceline.supervise.persist import Persister
+from paceline.supervise.process import die_with_parent
+from paceline.supervise.protocol import (
+    Address,
+    Assignment,
+    Directive,
+    Failure,
+    NodeStatus,
+    Promote,
+    Report,
+    SnapshotReady,
+    SnapshotSafe,
+    StopRequested,
+    WorkersStatus,
+)
+
+WORKER_MODULE = "paceline.train.worker"
+_RECONNECT_SECONDS = 0.05
+
+
+class NodeSupervisor:
+    """One node of one run."""
+
+    def __init__(self, job_file: Path, node: str, host: str, directory: Path, token: str) -> None:
+        self.job = JobSpec.model_validate_json(job_file.read_text(encoding="utf-8"))
+        self.node, self.host, self.directory = node, host, directory
+        self._job_file, self._token = job_file, token
+        self.journal = Journal(Path(self.job.journal), run=self.job.run, producer=node, node=node)
+        self.memory = NodeMemory(node, self.job.workers_per_node)
+        self._dirty = asyncio.Event()
+        self._left = asyncio.Event()
+        self._persister = Persister(self.job.checkpoints, self.journal, self._dirty.set)
+        self._server = peer.PeerServer(host, self.memory, token)
+        self._active: Crew | None = None
+        self._standby: Crew | None = None
+        self._following: Assignment | None = None
+        self._adopting: asyncio.Task[None] | None = None
+        self._spawning: asyncio.Task[None] | None = None
+        self._burying: asyncio.Task[None] | None = None
+        self._buddy: Address | None = None
+        self._buddy_node: str | None = None
+        self._stopping = False
+        self._replicating: dict[int, asyncio.Task[None]] = {}
+        self._failure: Failure | None = None
+        self._staged = False
+        self._ended = False
+
+    async def run(self) -> None:
+        """Until the coordinator says that the run is over, or SIGTERM."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._left.set)
+        self._phase(Activity.INITIALISE)
+        staging = asyncio.create_task(self._stage())
+        reporting = asyncio.create_task(self._keep_reporting())
+        await self._left.wait()
+        for task in (staging, reporting, self._adopting, self._spawning, *self._replicating.values()):
+            if task is not None:
+                task.cancel()
+        for crew in (self._active, self._standby):
+            if crew is not None:
+                crew.kill()
+                await crew.bury()
+        self._server.close()
+
+    # ----- what this node has --------------------------------------------------------------------------------------
+
+    async def _stage(self) -> None:
+        """Bring the dataset to this node, verified, and raise the first standbys."""
+        spawning = self._raise_standbys()
+        try:
+            store = open_store(self.job.dataset, DataError)
+            await asyncio.to_thread(fetch, store, self.directory / "data")
+        except Exception as error:  # noqa: BLE001 - the coordinator must hear why this node cannot serve
+            self._failure = Failure.of(error)
+        self._staged = True
+        await spawning
+        self._dirty.set()
+
+    def _raise_standbys(self) -> asyncio.Task[None]:
+        if self._spawning is None or self._spawning.done():
+            self._spawning = asyncio.create_task(self._spawn())
+        return self._spawning
+
+    async def _spawn(self) -> None:
+        if self._standby is not None:
+            return
+        crew = Crew(changed=self._workers_changed, on_snapshot=self._on_snapshot, log=self.directory / "workers.log")
+        await crew.spawn(
+            worker_command(WORKER_MODULE),
+            segments=self.memory.own,
+            job_file=self._job_file,
+            node=self.node,
+            host=self.host,
+            data=self.directory / "data",
+        )
+        self._standby = crew
+
+    def _workers_changed(self) -> None:
+        self._dirty.set()
+        if self._active is not None and self._active.state in ("completed", "stopped") and not self._ended:
+            self._ended = True
+            self._phase(Activity.CHECKPOINT_STALL, "last checkpoint")
+        if self._active is not None and self._following is not None and not self._stopping:
+            # a new crew only when the active one is under way: until then it needs the processors itself
+            under_way = self._active.step > self._following.restore.step or self._active.state != "running"
+            if under_way and self._standby is None:
+                self._raise_standbys()
+        if self._standby is not None and self._standby.state == "failed":
+            self._failure = self._standby.error
+
+    # ----- what the coordinator hears and says ---------------------------------------------------------------------
+
+    def status(self) -> NodeStatus:
+        """All that the coordinator needs to know, now."""
+        ready = self._standby is not None and self._standby.ready and self._staged and self._adopting is None
+        return NodeStatus(
+            node=self.node,
+            host=self.host,
+            process_group=os.getpgrp(),
+            peer_port=self._server.port,
+            store_port=self._standby.store_port if self._standby is not None else None,
+            ready=ready,
+            failure=self._failure,
+            following=self._following,
+            workers=self._workers_status(),
+            held=tuple(self.memory.held()),
+            persisted=self._persister.persisted,
+            uploading=self._persister.uploading,
+        )
+
+    def _workers_status(self) -> WorkersStatus | None:
+        if self._active is None or self._following is None:
+            return None
+        return WorkersStatus(
+            generation=self._following.generation,
+            state=self._active.state,
+            step=self._active.step,
+            error=self._active.error,
+        )
+
+    async def _keep_reporting(self) -> None:
+        while True:
+            began = asyncio.get_running_loop().time()
+            with contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError):
+                await self._talk()
+            # a connection that lasted is renewed at once, before anybody thinks that this node is lost
+            if asyncio.get_running_loop().time() - began < _RECONNECT_SECONDS:
+                await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def _talk(self) -> None:
+        """One connection to the coordinator, for as long as it lasts."""
+        reader, writer = await asyncio.open_connection(
+            self.job.coordinator_host, self.job.coordinator_port, limit=2**24
+        )
+        listening = asyncio.create_task(self._listen(reader))
+        try:
+            while not listening.done():
+                self._dirty.clear()
+                report = Report(token=self._token, status=self.status())
+                writer.write(report.model_dump_json().encode() + b"\n")
+                await writer.drain()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._dirty.wait(), self.job.timeouts.heartbeat_interval)
+        finally:
+            listening.cancel()
+            writer.close()
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        async for line in reader:
+            self._reconcile(Directive.model_validate_json(line))
+        self._dirty.set()
+
+    def _reconcile(self, directive: Directive) -> None:
+        if directive.stop == "leave":
+            self._left.set()
+            return
+        self._persister.committed(directive.committed_step)
+        assignment = directive.assignment
+        current = self._following.generation if self._following is not None else -1
+        if assignment is not None and assignment.generation > current:
+            self._following = assignment
+            self.journal.generation = assignment.generation
+            if self._adopting is not None:
+                self._adopting.cancel()
+            self._adopting = asyncio.create_task(self._adopt(assignment))
+        if directive.buddy != self._buddy:
+            self._buddy, self._buddy_node = directive.buddy, directive.buddy_node
+            if self._adopting is None:  # else what is newest is about to change
+                self._replicate_newest()
+        if directive.stop == "drain" and not self._stopping and self._active is not None:
+            self._stopping = True
+            self._active.send_all(StopRequested())
+
+    # ----- a new generation ----------------------------------------------------------------------------------------
+
+    async def _adopt(self, assignment: Assignment) -> None:
+        """End the old generation's workers, bring the state here, promote the standbys."""
+        old, self._active = self._active, None
+        if old is not None:
+            old.kill()
+            self._burying = asyncio.create_task(old.bury())
+        self.memory.forget_after(assignment.restore.step)
+        member = assignment.member(self.node)
+        if member is None:
+            self._phase(Activity.IDLE_RESERVED)
+            self._adopting = None
+            self._dirty.set()
+            return
+        self._phase(Activity.RESTART, assignment.cause)
+        crew = self._standby
+        if crew is None or not crew.ready:
+            # cannot happen while the coordinator asks `ready` first; if it does, this node is of no use
+            self._failure = Failure(message=f"{self.node}: was chosen without ready standbys")
+            return
+        try:
+            segments = await asyncio.to_thread(self._bring_state, assignment, member.first_rank)
+        except (peer.PeerError, OSError) as error:
+            # its holder is gone too: say so by failing the generation, the coordinator will choose again
+            crew.fail(crew.workers[0], Failure(message=f"restore from memory: {error}"))
+            segments = []
+        self._standby, self._active, self._adopting = None, crew, None
+        if segments:
+            first = assignment.members[0]
+            crew.promote(
+                [
+                    Promote(
+                        generation=assignment.generation,
+                        rank=member.first_rank + local_rank,
+                        local_rank=local_rank,
+                        world_size=assignment.world_size,
+                        store=Address(host=first.host, port=first.store_port),
+                        restore_step=assignment.restore.step,
+                        restore_from=assignment.restore.source,
+                        restore_segment=segment,
+                    )
+                    for local_rank, segment in enumerate(segments)
+                ]
+            )
+            self._replicate_newest()
+        self._workers_changed()
+
+    def _bring_state(self, assignment: Assignment, first_rank: int) -> list[int]:
+        """For each local rank the own segment that holds the snapshot to start from; -1 when none is used."""
+        restore = assignment.restore
+        if restore.source != "memory":
+            return [-1] * self.job.workers_per_node
+        chosen = []
+        for local_rank, pair in enumerate(self.memory.own):
+            rank = first_rank + local_rank
+            source = next(s for s in restore.shards if s.rank == rank)
+            here = self.memory.find(rank, restore.step)
+            if here in pair:
+                chosen.append(pair.index(here))
+                continue
+            index = self.memory.restore_target(local_rank)
+            peer.fetch(source.address, rank, restore.step, source.digest, pair[index], self._token)
+            chosen.append(index)
+        return chosen
+
+    # ----- snapshots -----------------------------------------------------------------------------------------------
+
+    def _on_snapshot(self, local_rank: int, message: SnapshotReady) -> None:
+        if self._active is None:
+            return  # a last word of workers that are being replaced
+        segment = self.memory.own[local_rank][message.segment]
+        if message.persist:
+            self._persister.start(segment)
+        self._replicate(local_rank, segment)
+
+    def _replicate_newest(self) -> None:
+        """A new buddy has nothing yet: give it the newest snapshot of every local rank."""
+        for local_rank, pair in enumerate(self.memory.own):
+            newest = max(pair, key=age)
+            if self._active is not None and age(newest) >= 0:
+                self._replicate(local_rank, newest)
+
+    def _replicate(self, local_rank: int, segment: Segment) -> None:
+        if (running := self._replicating.pop(local_rank, None)) is not None and not running.done():
+            running.cancel()
+        self._replicating[local_rank] = asyncio.create_task(self._copy_to_buddy(local_rank, segment))
+
+    async def _copy_to_buddy(self, local_rank: int, segment: Segment) -> None:
+        header = segment.header()
+        assert header is not None
+        started = asyncio.get_running_loop().time()
+        if self._buddy is not None:
+            try:
+                await asyncio.to_thread(peer.hold, self._buddy, segment, self._token)
+            except peer.PeerError:
+                return  # the trainer waits; a new buddy or a new generation is on its way
+            self.journal.emit(
+                SnapshotReplicated,
+                step=header.step,
+                to_node=self._buddy_node or "",
+                bytes=header.body_bytes,
+                seconds=asyncio.get_running_loop().time() - started,
+                rank=header.rank,
+            )
+        if self._active is not None:
+            self._active.send(local_rank, SnapshotSafe(step=header.step))
+
+    def _phase(self, activity: Activity, cause: str | None = None) -> None:
+        self.journal.emit(PhaseChanged, activity=activity, cause=cause)
+
+
+def main() -> None:
+    """Entry of a node's process; see the module's docstring."""
+    job_file, node, host, directory, *parent = sys.argv[1:]
+    if parent:
+        die_with_parent(int(parent[0]))
+    token = os.environ[ENV_RUN_TOKEN]
+
+    async def supervise() -> None:
+        await NodeSupervisor(Path(job_file), node, host, Path(directory), token).run()
+        os._exit(0)  # at once: a transfer that hangs on a thread must not keep the process
+
+    asyncio.run(supervise())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Nodes hand each other snapshots: a small TCP server over the node's memory, and its two clients.
+
+One request per connection: a JSON line, then raw bytes. `hold` asks a buddy to keep a copy; `fetch` brings one back.
+Every snapshot is hashed on arrival and refused when it differs from what the sender announced. The run's token guards
+every request.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import socket
+import socketserver
+import threading
+from typing import Any
+
+from paceline.checkpoint.segment import Segment
+from paceline.spec.manifest import TrainerState
+from paceline.supervise.memory import NodeMemory
+from paceline.supervise.protocol import Address
+
+_TIMEOUT_SECONDS = 30.0
+_LINE_LIMIT = 64 * 1024
+
+
+class PeerError(Exception):
+    """A snapshot could not be handed over."""
+
+
+class PeerServer(socketserver.ThreadingTCPServer):
+    """Serves `memory` to the other nodes of the run until `close`."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, host: str, memory: NodeMemory, token: str) -> None:
+        super().__init__((host, 0), _Handler)
+        self.memory = memory
+        self.token = token
+        self.port: int = self.server_address[1]
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.5}, daemon=True).start()
+
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Handler(socketserver.BaseRequestHandler):
+    request: socket.socket
+    server: PeerServer
+
+    def handle(self) -> None:
+        self.request.settimeout(_TIMEOUT_SECONDS)
+        try:
+            request = _read_line(self.request)
+            if not hmac.compare_digest(str(request.get("token")), self.server.token):
+                return
+            if request["do"] == "hold":
+                self._hold(request)
+            elif request["do"] == "fetch":
+                self._fetch(request)
+        except (OSError, ValueError, KeyError, PeerError) as error:
+            # the other side sees the connection end, or this line, and does not count the snapshot as held
+            _try_line(self.request, {"error": str(error)})
+
+    def _hold(self, request: dict[str, Any]) -> None:
+        segment = self.server.memory.copy_target(request["rank"])
+        _receive(self.request, segment, request)
+        _send_line(self.request, {"held": request["step"]})
+
+    def _fetch(self, request: dict[str, Any]) -> None:
+        segment = self.server.memory.find(request["rank"], request["step"])
+        if segment is None:
+            raise PeerError(f"no snapshot of rank {request['rank']} after step {request['step']}")
+        _send_snapshot(self.request, segment, {})
+
+
+def hold(address: Address, segment: Segment, token: str) -> None:
+    """Have the node at `address` keep a copy of `segment`; returns when it has verified it. Raises PeerError."""
+    try:
+        with socket.create_connection((address.host, address.port), timeout=_TIMEOUT_SECONDS) as connection:
+            connection.settimeout(_TIMEOUT_SECONDS)
+            _send_snapshot(connection, segment, {"do": "hold", "token": token})
+            answer = _read_line(connection)
+    except (OSError, ValueError) as cause:
+        raise PeerError(f"{address.host}:{address.port}: {cause}") from cause
+    if "held" not in answer:
+        raise PeerError(f"{address.host}:{address.port}: {answer.get('error', 'refused')}")
+
+
+def fetch(address: Address, rank: int, step: int, digest: str, into: Segment, token: str) -> None:
+    """Bring the snapshot of `rank` after `step` into segment `into`, verified against `digest`. Raises PeerError."""
+    try:
+        with socket.create_connection((address.host, address.port), timeout=_TIMEOUT_SECONDS) as connection:
+            connection.settimeout(_TIMEOUT_SECONDS)
+            _send_line(connection, {"do": "fetch", "token": token, "rank": rank, "step": step})
+            answer = _read_line(connection)
+            if "error" in answer:
+                raise PeerError(f"{address.host}:{address.port}: {answer['error']}")
+            if answer["digest"] != digest:
+                raise PeerError(f"{address.host}:{address.port}: holds another snapshot than it reported")
+            _receive(connection, into, answer)
+    except (OSError, ValueError, KeyError) as cause:
+        raise PeerError(f"{address.host}:{address.port}: {cause}") from cause
+
+
+def _send_snapshot(connection: socket.socket, segment: Segment, extra: dict[str, Any]) -> None:
+    header = segment.header()
+    if header is None:
+        raise PeerError("nothing to send")
+    line = {
+        "rank": header.rank,
+        "step": header.step,
+        "generation": header.generation,
+        "bytes": header.body_bytes,
+        "digest": header.digest,
+        "trainer": segment.trainer(header).model_dump(),
+        **extra,
+    }
+    _send_line(connection, line)
+    connection.sendall(segment.body(header.body_bytes))
+
+
+def _receive(connection: socket.socket, segment: Segment, line: dict[str, Any]) -> None:
+    trainer = TrainerState.model_validate(line["trainer"])
+    body = segment.receive(generation=line["generation"], rank=line["rank"], trainer=trainer, body_bytes=line["bytes"])
+    position = 0
+    while position < len(body):
+        count = connection.recv_into(body[position:])
+        if count == 0:
+            raise PeerError("the connection ended in the middle of a snapshot")
+        position += count
+    if segment.finish().digest != line["digest"]:
+        segment.invalidate()
+        raise PeerError(f"the snapshot of rank {line['rank']} after step {line['step']} arrived altered")
+
+
+def _send_line(connection: socket.socket, content: dict[str, Any]) -> None:
+    connection.sendall(json.dumps(content).encode() + b"\n")
+
+
+def _try_line(connection: socket.socket, content: dict[str, Any]) -> None:
+    try:
+        _send_line(connection, content)
+    except OSError:
+        pass  # the peer is gone: there is nobody to tell
+
+
+def _read_line(connection: socket.socket) -> dict[str, Any]:
+    """One JSON line, byte by byte up to its end: what follows belongs to the body."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        # peek, so that not a byte of the body is taken
+        ahead = connection.recv(_LINE_LIMIT, socket.MSG_PEEK)
+        if not ahead:
+            raise PeerError("the connection ended before the request did")
+        end = ahead.find(b"\n")
+        line += connection.recv(end + 1 if end >= 0 else len(ahead))
+        if len(line) > _LINE_LIMIT:
+            raise PeerError("the request line is too long")
+    content = json.loads(line)
+    if not isinstance(content, dict):
+        raise PeerError("not a request")
+    return content

@@ -1,0 +1,209 @@
+"""What supervisors, coordinator and workers say to each other: one JSON object per line, validated on arrival.
+
+The talk is level-triggered. A supervisor keeps reporting its whole `NodeStatus`; the coordinator keeps answering with
+the whole `Directive`. Nothing depends on a message having been seen before, so either side may be replaced at any time.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from paceline.spec.base import Record
+from paceline.spec.errors import PacelineError
+from paceline.spec.manifest import CheckpointFile, TrainerState
+
+
+class Failure(Record):
+    """Why something cannot go on, in the words for a person; `hint` says what to do."""
+
+    message: str
+    hint: str | None = None
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        if isinstance(error, PacelineError):
+            return cls(message="; ".join(p.message for p in error.problems), hint=error.problems[0].hint)
+        return cls(message=f"{type(error).__name__}: {error}")
+
+
+class HeldShard(Record):
+    """A verified snapshot of one rank in the memory of a node."""
+
+    rank: int
+    step: int
+    generation: int
+    bytes: int
+    digest: str
+
+
+class PersistedShard(Record):
+    """A rank's file that is durable and waits for its checkpoint to be committed."""
+
+    step: int
+    generation: int
+    file: CheckpointFile
+    trainer: TrainerState
+
+
+class Address(Record):
+    host: str
+    port: int
+
+
+class Member(Record):
+    """A node that takes part in a generation with ranks [first_rank, first_rank + workers). `store_port` is where
+    its first standby listens, for the case that it becomes rank 0."""
+
+    node: str
+    first_rank: int
+    host: str
+    peer_port: int
+    store_port: int
+
+
+class ShardSource(Record):
+    """Where the snapshot of one rank can be had: the node's own memory server."""
+
+    rank: int
+    node: str
+    digest: str
+    address: Address
+
+
+class Restore(Record):
+    """What a generation starts from. `step` is 0 for `nothing`."""
+
+    source: Literal["memory", "manifest", "nothing"]
+    step: int = 0
+    shards: tuple[ShardSource, ...] = ()
+
+
+class Assignment(Record):
+    """One generation: who takes part, and from which state."""
+
+    generation: int
+    members: tuple[Member, ...]
+    workers_per_node: int
+    restore: Restore
+    cause: str
+
+    @property
+    def world_size(self) -> int:
+        return len(self.members) * self.workers_per_node
+
+    def member(self, node: str) -> Member | None:
+        return next((m for m in self.members if m.node == node), None)
+
+
+WorkersState = Literal["running", "completed", "stopped", "failed"]
+
+
+class WorkersStatus(Record):
+    """The workers of a node in `generation`. `step` is the lowest optimizer step that all of them have finished."""
+
+    generation: int
+    state: WorkersState
+    step: int
+    error: Failure | None = None
+
+
+class NodeStatus(Record):
+    """Everything the coordinator needs to know of a node. `ready` means that a full crew of standbys waits."""
+
+    node: str
+    host: str
+    process_group: int
+    peer_port: int
+    store_port: int | None
+    ready: bool
+    failure: Failure | None = Field(default=None, description="why this node can never serve the run")
+    following: Assignment | None = None
+    workers: WorkersStatus | None = None
+    held: tuple[HeldShard, ...] = ()
+    persisted: tuple[PersistedShard, ...] = ()
+    uploading: int = Field(default=0, description="shard files on their way to durable storage")
+
+
+class Report(Record):
+    """Supervisor to coordinator. `token` proves that the sender belongs to the run."""
+
+    token: str
+    status: NodeStatus
+
+
+class Directive(Record):
+    """Coordinator to supervisor. `buddy` keeps a second copy of this node's snapshots; `committed_step` is the newest
+    durable checkpoint; `stop` asks to end after the current step (drain) or says that the run is over (leave)."""
+
+    assignment: Assignment | None = None
+    buddy: Address | None = None
+    buddy_node: str | None = None
+    committed_step: int = -1
+    stop: Literal["drain", "leave"] | None = None
+
+
+# ----- between a supervisor and its workers ---------------------------------------------------------------------------
+
+
+class StandbyReady(Record):
+    kind: Literal["standby.ready"] = "standby.ready"
+
+
+class StepDone(Record):
+    kind: Literal["step.done"] = "step.done"
+    step: int
+
+
+class SnapshotReady(Record):
+    """Segment `segment` holds the state after `step`, whole and hashed."""
+
+    kind: Literal["snapshot.ready"] = "snapshot.ready"
+    segment: int
+    step: int
+    persist: bool
+
+
+class WorkerFinished(Record):
+    kind: Literal["worker.finished"] = "worker.finished"
+    outcome: Literal["completed", "stopped"]
+
+
+class WorkerFailed(Record):
+    kind: Literal["worker.failed"] = "worker.failed"
+    error: Failure
+
+
+class Promote(Record):
+    """A standby becomes rank `rank`. `restore_segment` holds the state to start from, or -1."""
+
+    kind: Literal["promote"] = "promote"
+    generation: int
+    rank: int
+    local_rank: int
+    world_size: int
+    store: Address
+    restore_step: int
+    restore_from: Literal["memory", "manifest", "nothing"]
+    restore_segment: int
+
+
+class SnapshotSafe(Record):
+    """The snapshot of `step` has a second copy (or nobody could keep one): its segment may be written again."""
+
+    kind: Literal["snapshot.safe"] = "snapshot.safe"
+    step: int
+
+
+class StopRequested(Record):
+    kind: Literal["stop.requested"] = "stop.requested"
+
+
+WorkerMessage = Annotated[
+    StandbyReady | StepDone | SnapshotReady | WorkerFinished | WorkerFailed, Field(discriminator="kind")
+]
+SupervisorMessage = Annotated[Promote | SnapshotSafe | StopRequested, Field(discriminator="kind")]
+
+WORKER_MESSAGE: TypeAdapter[WorkerMessage] = TypeAdapter(WorkerMessage)
+SUPERVISOR_MESSAGE: TypeAdapter[SupervisorMessage] = TypeAdapter(SupervisorMessage)

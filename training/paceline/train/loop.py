@@ -1,0 +1,138 @@
+"""The training loop, once for every engine: data, schedule, ledger, snapshots, events, stopping.
+
+The order of one step, and why nothing is ever lost: while the ranks compute step s+1, the snapshot of s is copied out
+of their memory and to a buddy. `fence` waits for both before the engine's all-reduce, and no rank updates before all
+have passed it. So whenever any rank has finished s+1, every rank's s exists twice, and a fault costs at most one step.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+import numpy as np
+
+from paceline.checkpoint.snapshot import Snapshotter
+from paceline.data.ledger import WORDS, advance, as_int64, digest_hex, from_int64
+from paceline.data.loader import Loader
+from paceline.engines.base import Engine
+from paceline.journal.writer import Journal
+from paceline.recipe.schema import Recipe
+from paceline.spec.events import Activity, DataConsumed, PhaseChanged, StepFinished
+from paceline.spec.manifest import TrainerState
+from paceline.supervise.progress import Phase, Progress
+from paceline.train.schedule import learning_rate
+
+
+class Supervision(Protocol):
+    """What the loop needs of whoever supervises it."""
+
+    progress: Progress
+
+    @property
+    def stop_requested(self) -> bool: ...
+
+    def wait_until_safe(self, step: int) -> None: ...
+
+    def step_done(self, step: int) -> None: ...
+
+
+class TrainingLoop:
+    """One rank's way through the steps of a recipe. `speaks` is the rank that writes its node's step events."""
+
+    def __init__(
+        self,
+        *,
+        recipe: Recipe,
+        engine: Engine,
+        loader: Loader,
+        snapshots: Snapshotter,
+        supervision: Supervision,
+        journal: Journal,
+        rank: int,
+        speaks: bool,
+    ) -> None:
+        self._recipe = recipe
+        self._engine = engine
+        self._loader = loader
+        self._snapshots = snapshots
+        self._supervision = supervision
+        self._journal = journal
+        self._rank = rank
+        self._speaks = speaks
+        self._snapshot_step: int | None = None
+        self._stall_seconds = 0.0
+
+    def run(self, trainer: TrainerState) -> bool:
+        """Train from `trainer` to the end of the schedule; True when it was asked to stop before.
+
+        Every rank stops after the same step: the wish is summed with the step's totals.
+        """
+        if self._speaks:
+            self._journal.emit(PhaseChanged, activity=Activity.PRODUCTIVE)
+        stopped, started = False, time.perf_counter()
+        while trainer.step < self._recipe.schedule.steps and not stopped:
+            trainer, stopped, started = self._step(trainer, started)
+        self._snapshots.wait()
+        self._supervision.progress.write(step=trainer.step, phase=Phase.DONE)
+        return stopped and trainer.step < self._recipe.schedule.steps
+
+    def _step(self, trainer: TrainerState, started: float) -> tuple[TrainerState, bool, float]:
+        recipe, step = self._recipe, trainer.step
+        self._supervision.progress.write(step=step, phase=Phase.DATA)
+        batch = self._loader.step(step)
+        data_seconds = time.perf_counter() - started
+        rate = learning_rate(recipe.schedule, recipe.optimizer.learning_rate, step)
+        wish = np.array([int(self._supervision.stop_requested)], dtype=np.int64)
+        self._supervision.progress.write(step=step, phase=Phase.FORWARD_BACKWARD)
+        out = self._engine.train_step(
+            batch.microbatches,
+            learning_rate=rate,
+            totals=np.concatenate([as_int64(batch.digest), wish]),
+            before_update=lambda: self._fence(step),
+        )
+        digest, stop = from_int64(out.totals[:WORDS]), bool(out.totals[WORDS])
+        trainer = TrainerState(
+            step=step + 1,
+            tokens=trainer.tokens + recipe.batch.tokens,
+            next_index=batch.first_index + batch.count,
+            ledger=advance(trainer.ledger, step=step, first_index=batch.first_index, count=batch.count, digest=digest),
+        )
+        last = stop or trainer.step == recipe.schedule.steps
+        self._snapshots.begin(trainer, persist=last or trainer.step % recipe.checkpoint.persist_every == 0)
+        self._snapshot_step = trainer.step
+        loss, gradient_norm = out.loss.result(), out.gradient_norm.result()
+        finished = time.perf_counter()
+        self._supervision.step_done(trainer.step)
+        if self._rank == 0:
+            self._journal.emit(
+                DataConsumed,
+                step=step,
+                first_index=batch.first_index,
+                count=batch.count,
+                digest=digest_hex(digest),
+                head=trainer.ledger,
+            )
+        if self._speaks:
+            self._journal.emit(
+                StepFinished,
+                step=trainer.step,
+                loss=loss,
+                tokens=recipe.batch.tokens,
+                learning_rate=rate,
+                gradient_norm=gradient_norm,
+                seconds=finished - started,
+                data_seconds=data_seconds,
+                checkpoint_seconds=self._stall_seconds,
+            )
+        return trainer, stop, finished
+
+    def _fence(self, step: int) -> None:
+        """Before tensors change: the last snapshot is copied out of them, and has its second copy."""
+        self._supervision.progress.write(step=step, phase=Phase.FENCE)
+        started = time.perf_counter()
+        self._snapshots.wait()
+        if self._snapshot_step is not None:
+            self._supervision.wait_until_safe(self._snapshot_step)
+        self._stall_seconds = time.perf_counter() - started
+        self._supervision.progress.write(step=step, phase=Phase.UPDATE)
