@@ -88,6 +88,15 @@ def test_every_loss_of_the_fault_has_its_cause(run_of):
     )
 
 
+def test_a_node_whose_end_is_confirmed_late_is_still_down_because_of_the_fault(run_of):
+    script = run_of()
+    script.events = [e for e in script.events if not isinstance(e, MembershipChanged) or e.state != "lost"]
+    script.member(12.953, "node-1", "spare", "not needed now")
+    script.member(12.960, "node-1", "lost", "its connection closed")
+    totals = ledger(script.read()).by_cause()["node_lost on node-1"]
+    assert totals[Activity.DOWN] / SECOND == pytest.approx(11.05 - 0.007)
+
+
 def test_nothing_is_lost_when_the_run_goes_on_from_its_last_step(run_of):
     book = ledger(run_of(kept=21).read())
     assert seconds(book, "node-0")["lost_work"] == pytest.approx(0.2)
