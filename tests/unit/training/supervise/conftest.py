@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -179,3 +181,9 @@ class Stage:
 @pytest.fixture
 def stage(make_job: MakeJob) -> Stage:
     return Stage(make_job())
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Child processes find paceline where this one does."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
