@@ -115,7 +115,8 @@ class LocalRun:
                 time.sleep(0.01)
 
     def _start_coordinator(self) -> None:
-        arguments = [str(self.directory / JOB_NAME), str(os.getpid())]
+        successor = ["successor"] if self._restarts else []
+        arguments = [str(self.directory / JOB_NAME), str(os.getpid()), *successor]
         # until it can hear SIGTERM as a wish to stop, it would simply die of it
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
