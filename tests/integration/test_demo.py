@@ -24,6 +24,8 @@ class Terminal:
             [
                 sys.executable,
                 "-c",
+                # who runs the tests may ignore Ctrl-C, as a shell's background jobs do; a terminal's commands do not
+                "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
                 "from paceline.cli.main import main; main()",
                 "demo",
                 "--directory",
