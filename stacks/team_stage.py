@@ -29,9 +29,7 @@ class TeamStage(Stage):
         self.storage = StorageStack(self, "Storage", team=team, foundation=self.foundation)
         self.registry = RegistryStack(self, "Registry", team=team, encryption_key=self.foundation.key)
         self.capacity = {
-            name: CapacityStack(
-                self, f"Capacity-{name}", team=team, name=name, source=source, foundation=self.foundation
-            )
-            for name, source in team.parameters.capacity.items()
+            name: CapacityStack(self, f"Capacity-{name}", team=team, name=name, foundation=self.foundation)
+            for name in team.parameters.capacity
         }
         tag(self, TAG_TEAM, team.name)

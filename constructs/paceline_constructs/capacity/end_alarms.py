@@ -50,7 +50,9 @@ class EndAlarms(Construct):
                     self._warn(props, taken, label, taken - lead)
         if props.purchase in ("capacity-block", "ultraserver-block"):
             detail = {"capacity-reservation-id": [props.reservation]}
-            self._pass_on(props, "Block", events.EventPattern(source=["aws.ec2"], detail_type=_BLOCK_EVENTS, detail=detail))
+            self._pass_on(
+                props, "Block", events.EventPattern(source=["aws.ec2"], detail_type=_BLOCK_EVENTS, detail=detail)
+            )
         elif props.purchase == "odcr-interruptible":  # its event names the zone, not the reservation
             pattern = events.EventPattern(
                 source=["aws.ec2"], detail_type=[_INTERRUPTION], detail={"azId": [props.zone_id]}
@@ -69,7 +71,7 @@ class EndAlarms(Construct):
                 targets.SnsTopic(
                     props.topic,
                     message=events.RuleTargetInput.from_text(
-                        f"paceline: the nodes of capacity {props.name} are taken in {label}, at {taken:%Y-%m-%d %H:%M} UTC."
+                        f"paceline: capacity {props.name}: nodes are taken in {label}, at {taken:%Y-%m-%d %H:%M} UTC"
                     ),
                 )
             ],

@@ -23,9 +23,9 @@ _USE = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", 
 class TeamKey(kms.Key):
     """A customer-managed key, rotated every year, with `alias`.
 
-    Some services cannot be given access by a policy of their caller: CloudWatch Logs, the role that FSx makes for itself
-    to reach a linked bucket, and the roles that launch nodes. The key's policy names them, as narrowly as they can be
-    named before they exist.
+    Some services cannot be given access by a policy of their caller: CloudWatch Logs, the role that FSx makes for
+    itself to reach a linked bucket, and the roles that launch nodes. The key's policy names them, as narrowly as they
+    can be named before they exist.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, alias: str, removal_policy: RemovalPolicy) -> None:

@@ -25,6 +25,6 @@ PARAMETER_FILE_SYSTEM_ID = "storage/file-system-id"
 PARAMETER_REPOSITORY_PREFIX = "registry/repository-prefix"
 
 
-def parameter_capacity_launch_template(source: str) -> str:
-    """What a capacity source publishes: its launch template's id."""
-    return f"capacity/{source}/launch-template-id"
+def parameter_capacity(source: str) -> str:
+    """What a capacity source publishes: a spec.capacity.CapacityRecord."""
+    return f"capacity/{source}"
