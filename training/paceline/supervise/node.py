@@ -83,9 +83,11 @@ class NodeSupervisor:
         reporting = guarded(self._keep_reporting())
         await self._left.wait()
         self._replicator.stop()
-        for task in (staging, reporting, self._adopting, self._spawning):
+        for task in (staging, reporting, self._adopting):
             if task is not None:
                 task.cancel()
+        if self._spawning is not None:
+            await asyncio.wait([self._spawning])  # half a crew could not be killed
         for crew in (self._active, self._standby):
             if crew is not None:
                 crew.kill()
@@ -107,7 +109,7 @@ class NodeSupervisor:
         self._dirty.set()
 
     def _raise_standbys(self) -> asyncio.Task[None]:
-        if self._spawning is None or self._spawning.done():
+        if self._spawning is None or (self._spawning.done() and not self._left.is_set()):
             self._spawning = guarded(self._spawn())
         return self._spawning
 
