@@ -63,6 +63,7 @@ schemas: setup ## the generated JSON schemas that editors complete from
 pins: setup ## requirements*.txt from requirements*.in; UPGRADE=1 takes newer versions
 	$(PINS) --output-file requirements-dev.txt requirements-dev.in
 	$(PINS) --constraint requirements-dev.txt --output-file requirements.txt requirements.in
+	$(PINS) --constraint requirements-dev.txt --output-file images/cpu/requirements.txt images/cpu/requirements.in
 
 clean: ## caches and build outputs; keeps runs/, .venv and node_modules
 	rm -rf cdk.out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
