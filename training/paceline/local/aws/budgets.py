@@ -47,4 +47,6 @@ def _accepted(response: tuple[int, Mapping[str, str], bytes]) -> None:
     status, _, content = response
     if status >= 400:
         refusal = json.loads(content)
-        raise ValueError(f"{refusal.get('Message') or refusal.get('message')} (Service: Budgets, Status Code: {status})")
+        raise ValueError(
+            f"{refusal.get('Message') or refusal.get('message')} (Service: Budgets, Status Code: {status})"
+        )

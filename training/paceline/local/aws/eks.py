@@ -104,10 +104,12 @@ HANDLERS: Mapping[str, Handler] = {
 def complete_cluster(name: str, properties: Properties) -> dict[str, Any]:
     """Put what the template says of a cluster into ministack's record; the attributes that its handler leaves out."""
     cluster = eks._clusters[name]
+    network = cluster["kubernetesNetworkConfig"]
     _put_back(cluster, properties, but=("Logging", "ResourcesVpcConfig"))
+    cluster["kubernetesNetworkConfig"] = network | cluster["kubernetesNetworkConfig"]
     for subnet in cluster["resourcesVpcConfig"]["subnetIds"][:1]:
         cluster["resourcesVpcConfig"]["vpcId"] = (ec2._subnets.get(subnet) or {}).get("VpcId")
-    keys = [entry["provider"]["keyArn"] for entry in cluster.get("encryptionConfig", ())]
+    keys = [entry["provider"]["keyArn"] for entry in cluster["encryptionConfig"]]
     return {"Id": name, "EncryptionConfigKeyArn": keys[0] if keys else ""}
 
 
@@ -120,6 +122,4 @@ def complete_nodegroup(name: str, properties: Properties) -> dict[str, Any]:
 
 def _put_back(record: dict[str, Any], properties: Properties, *, but: tuple[str, ...]) -> None:
     """`but` and the tags are those that ministack keeps, in the API's own shape."""
-    given = camel({key: value for key, value in properties.items() if key not in (*but, "Tags")})
-    for key, value in given.items():
-        record[key] = {**record[key], **value} if isinstance(value, dict) and isinstance(record.get(key), dict) else value
+    record |= camel({key: value for key, value in properties.items() if key not in (*but, "Tags")})

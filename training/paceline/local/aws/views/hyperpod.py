@@ -1,6 +1,6 @@
 """SageMaker HyperPod: a cluster with its instance groups, and the nodes that the groups would hold.
 
-Shapes: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeCluster.html and API_ClusterNodeSummary.html
+Shapes: API_DescribeCluster.html and API_ClusterNodeSummary.html of https://docs.aws.amazon.com/sagemaker/latest/APIReference/
 """
 
 from __future__ import annotations
