@@ -12,7 +12,8 @@ from pathlib import Path
 from paceline.spec.documents import Document, read, validate
 from paceline.spec.errors import ParameterError, Problem
 from stacks.settings import Parameters, Team
-from stacks.validators import contradictions, overlaps
+from stacks.validators import contradictions
+from stacks.validators.network import overlaps
 
 PLATFORM = "platform"
 
@@ -39,7 +40,7 @@ def read_teams(directory: Path) -> tuple[Team, ...]:
             problems += error.problems
             continue
         teams.append(team)
-        problems += contradictions(team.parameters, complete)
+        problems += contradictions(team, complete)
     problems += overlaps(teams, documents)
     if problems:
         once = dict.fromkeys(problems)  # a mistake in platform.yaml is every team's

@@ -1,0 +1,11 @@
+"""How a validator says what is wrong."""
+
+from __future__ import annotations
+
+from paceline.spec.documents import Document, Path_, dotted
+from paceline.spec.errors import Problem
+
+
+def problem(document: Document, path: Path_, reason: str, hint: str) -> Problem:
+    """A problem at `path` of `document`: file and line, path, the rule that is broken, and the cure."""
+    return Problem(message=f"{document.origin(path)}: {dotted(path)}: {reason}", hint=hint)
