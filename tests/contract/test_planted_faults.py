@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import Field
 
 from paceline.spec.base import Record
 from paceline.spec.errors import ParameterError, Problem
@@ -34,7 +35,7 @@ ROOMS = sorted((Path(__file__).parent / "faults").glob("*.yaml"))
 class Fault(Record):
     rule: str
     team: str = "sandbox"
-    change: dict[str, Any] = {}
+    change: dict[str, Any] = Field(default_factory=dict)
     remove: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     path: str
