@@ -182,7 +182,7 @@ def _meaning(model: type[BaseModel], path: Path_) -> str | None:
             field = candidate.model_fields.get(str(path[end - 1]))
             if field and field.description:
                 return f"`{path[end - 1]}`: {field.description}"
-            if field and (held := _models(field.annotation)):
+            if field and end == len(path) and (held := _models(field.annotation)):
                 return f"`{path[end - 1]}` holds: {', '.join(sorted({name for m in held for name in m.model_fields}))}"
     return None
 
