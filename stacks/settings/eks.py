@@ -10,6 +10,7 @@ from pydantic import Field
 from paceline.spec.base import Record
 from stacks.settings.addresses import Block, ZoneId
 from stacks.settings.registry import RepositoryName
+from stacks.settings.retention import LogDays
 from stacks.settings.update import DRAIN, LIVE, NEVER, REPLACE
 
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$")]
@@ -170,6 +171,6 @@ class Eks(Record):
     software: Software | None = Field(
         default=None, description="without it the cluster has the add-ons of EKS only", json_schema_extra=LIVE
     )
-    log_days: Literal[30, 90, 365, 3653] = Field(
+    log_days: LogDays = Field(
         default=365, description="how long the logs of the control plane are kept", json_schema_extra=LIVE
     )

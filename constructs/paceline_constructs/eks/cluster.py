@@ -137,6 +137,8 @@ class Cluster(Construct):
             assumed_by=iam.ServicePrincipal("eks.amazonaws.com"),
             managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name("AmazonEKSClusterPolicy")],
         )
-        acknowledge_managed_policy(role, "AmazonEKSClusterPolicy", "EKS runs the control plane with it and maintains it")
+        acknowledge_managed_policy(
+            role, "AmazonEKSClusterPolicy", "EKS runs the control plane with it and maintains it"
+        )
         key.grant(role, "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:ListGrants")
         return role

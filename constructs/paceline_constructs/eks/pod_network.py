@@ -42,7 +42,7 @@ class PodNetwork(Construct):
                 cidr_block=str(cidr),
                 map_public_ip_on_launch=False,
             )
-            subnet.add_dependency(block)
+            subnet.add_resource_dependency(block)
             Tags.of(subnet).add("Name", zone.node.path)
             ec2.CfnSubnetRouteTableAssociation(
                 zone,
