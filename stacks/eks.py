@@ -53,6 +53,7 @@ class EksStack(TeamStack):
                 extended_support=settings.extended_support,
                 control_plane_tier=settings.control_plane_tier,
                 service_cidr=settings.service_cidr,
+                vpc=foundation.network.vpc,
                 subnets=self._system_subnets(),
                 encryption_key=foundation.key,
                 log_retention=log_retention(self._settings.log_days),

@@ -10,7 +10,7 @@ from paceline.catalog.cluster_software import cluster_software
 from paceline.catalog.eks import eks as eks_rules
 from paceline.catalog.eks import has_interface_for_pods
 from paceline.catalog.instance_types import InstanceType, instance_types
-from paceline.catalog.network import usable_addresses
+from paceline.catalog.network import is_private, usable_addresses
 from paceline.catalog.versions import versions
 from paceline.spec.documents import Document, Path_, nearest
 from paceline.spec.errors import Problem
@@ -79,7 +79,7 @@ def _services(team: Team, settings: Eks, document: Document) -> Iterator[Problem
             f"EKS accepts /{rules.largest_service_prefix} to /{rules.smallest_service_prefix}, not /{cidr.prefixlen}"
         )
         yield problem(document, path, reason, "choose a size between the two")
-    if not cidr.is_private:
+    if not is_private(cidr):
         yield problem(document, path, f"{cidr} is not a private range", "leave it out: 172.20.0.0/16 is used then")
     for block in (network.cidr, *([settings.pods.cidr] if settings.pods else [])):
         if cidr.overlaps(block):

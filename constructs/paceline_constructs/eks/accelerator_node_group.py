@@ -62,8 +62,9 @@ class AcceleratorNodeGroup(Construct):
     """A managed node group that takes its nodes from `source` and keeps everything but jobs away by a taint.
 
     The group has no name of its own: a change of what cannot change makes another group before the old one goes. Its
-    launch template holds the instance type, and the image is EKS's for the accelerator. Nodes of a Capacity Block start
-    when the block does, so such a group begins empty if the block has not started; EKS scales it down before the end.
+    launch template holds the instance type, and the image is EKS's for the accelerator. It begins with the source's
+    `min_nodes`; whoever scales it further is set back when the source's numbers change. Nodes of a Capacity Block start
+    no earlier than the block, and EKS scales such a group down before the end.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, props: AcceleratorNodeGroupProps) -> None:

@@ -32,6 +32,7 @@ class ClusterProps:
     extended_support: bool
     control_plane_tier: str
     service_cidr: IPv4Network
+    vpc: ec2.IVpc
     subnets: Sequence[ec2.ISubnet]
     encryption_key: kms.IKey
     log_retention: logs.RetentionDays
@@ -41,9 +42,9 @@ class ClusterProps:
 class Cluster(Construct):
     """Amazon EKS: private endpoint, access by access entries alone, every log kept, secrets encrypted.
 
-    Whoever deploys it gets no access; `grant_access` gives it. `security_group` is the one that EKS makes: nodes and
-    whoever calls the endpoint belong in it, or in a group that it admits. There is no kubectl here: what runs in the
-    cluster is ClusterSoftware's business.
+    Whoever deploys it gets no access; `grant_access` gives it, and `allow_api_from` lets a security group reach the
+    endpoint. `security_group` is the one that EKS makes for nodes: its members reach each other and the endpoint. There
+    is no kubectl here: what runs in the cluster is ClusterSoftware's business.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, props: ClusterProps) -> None:
@@ -59,6 +60,13 @@ class Cluster(Construct):
             retention=props.log_retention,
             removal_policy=props.removal_policy,
         )
+        self._endpoint = ec2.SecurityGroup(
+            self,
+            "EndpointSecurityGroup",
+            vpc=props.vpc,
+            description="Callers of the Kubernetes API that are not nodes",
+            allow_all_outbound=False,
+        )
         self.resource = eks.CfnCluster(
             self,
             "Cluster",
@@ -67,6 +75,7 @@ class Cluster(Construct):
             role_arn=role.role_arn,
             resources_vpc_config=eks.CfnCluster.ResourcesVpcConfigProperty(
                 subnet_ids=[subnet.subnet_id for subnet in props.subnets],
+                security_group_ids=[self._endpoint.security_group_id],
                 endpoint_private_access=True,
                 endpoint_public_access=False,
             ),
@@ -123,6 +132,10 @@ class Cluster(Construct):
                 )
             ],
         )
+
+    def allow_api_from(self, caller: ec2.ISecurityGroup, description: str) -> None:
+        """Let members of `caller` reach the endpoint."""
+        self._endpoint.add_ingress_rule(caller, ec2.Port.tcp(443), description)
 
     def grant_describe(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let `grantee` find the endpoint, as `aws eks update-kubeconfig` does; access is `grant_access`'s business."""

@@ -169,16 +169,7 @@ class ClusterSoftware(Construct):
         )
         # S3's gateway endpoint has public addresses; there is no route to any other
         group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "HTTPS to the cluster and to AWS")
-        ec2.CfnSecurityGroupIngress(
-            self,
-            "ClusterRule",
-            group_id=props.cluster.security_group.security_group_id,
-            source_security_group_id=group.security_group_id,
-            ip_protocol="tcp",
-            from_port=443,
-            to_port=443,
-            description="Kubernetes API from the installing project",
-        )
+        props.cluster.allow_api_from(group, "Kubernetes API for the installing project")
         return group
 
     def _logs(self, props: ClusterSoftwareProps) -> logs.LogGroup:
