@@ -14,6 +14,7 @@ from paceline.spec.capacity import CapacityRecord
 from paceline.spec.names import TAG_CAPACITY, TAG_TEAM, parameter_capacity
 from paceline_constructs.capacity.capacity_source import CapacitySource, CapacitySourceProps
 from paceline_constructs.capacity.end_alarms import EndAlarms, EndAlarmsProps
+from stacks.eks import EksStack
 from stacks.foundation import FoundationStack
 from stacks.settings import Team
 from stacks.team_stack import TeamStack
@@ -34,11 +35,16 @@ class CapacityStack(TeamStack):
         team: Team,
         name: str,
         foundation: FoundationStack,
+        eks: EksStack | None = None,
         alerts: sns.ITopic | None = None,
     ) -> None:
         super().__init__(scope, construct_id, team=team, description=f"accelerators {name}")
         self.name, self.settings = name, team.parameters.capacity[name]
-        self.source = None if self.settings.serves == "hyperpod" else self._source(foundation, ())
+        serving = eks if self.settings.serves == "eks" else None
+        groups = serving.security_groups if serving else ()
+        self.source = None if self.settings.serves == "hyperpod" else self._source(foundation, groups)
+        if serving and self.source:
+            serving.add_nodes(self, name, self.settings.zone, self.source)
         if alerts is not None:
             self._add_alarms(alerts)
         self.publish(parameter_capacity(name), self._record().model_dump_json(exclude_none=True))

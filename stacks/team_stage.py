@@ -8,6 +8,7 @@ from constructs import Construct
 from paceline.spec.names import TAG_TEAM
 from paceline_constructs.guardrails.tags import tag
 from stacks.capacity import CapacityStack
+from stacks.eks import EksStack
 from stacks.foundation import FoundationStack
 from stacks.registry import RegistryStack
 from stacks.settings import Team
@@ -28,8 +29,13 @@ class TeamStage(Stage):
         self.foundation = FoundationStack(self, "Foundation", team=team)
         self.storage = StorageStack(self, "Storage", team=team, foundation=self.foundation)
         self.registry = RegistryStack(self, "Registry", team=team, encryption_key=self.foundation.key)
+        self.eks = (
+            EksStack(self, "Eks", team=team, foundation=self.foundation, registry=self.registry)
+            if team.parameters.eks
+            else None
+        )
         self.capacity = {
-            name: CapacityStack(self, f"Capacity-{name}", team=team, name=name, foundation=self.foundation)
+            name: CapacityStack(self, f"Capacity-{name}", team=team, name=name, foundation=self.foundation, eks=self.eks)
             for name in team.parameters.capacity
         }
         tag(self, TAG_TEAM, team.name)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from paceline.spec.base import Record
 from stacks.settings.capacity import CapacitySources
+from stacks.settings.eks import Eks
 from stacks.settings.location import Location
 from stacks.settings.network import Network
 from stacks.settings.registry import Registry
@@ -29,6 +30,7 @@ class Parameters(Record):
     capacity: CapacitySources = Field(
         default={}, description="where accelerators come from, by a name of your choice", json_schema_extra=LIVE
     )
+    eks: Eks | None = Field(default=None, description="a Kubernetes cluster; none without it", json_schema_extra=LIVE)
     lifecycle: Literal["retained", "disposable"] = Field(
         default="retained",
         description="retained: stacks cannot be deleted, and data outlives them. disposable: destroying the team"

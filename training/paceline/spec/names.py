@@ -7,6 +7,19 @@ TAG_STACK = "paceline:stack"
 TAG_VERSION = "paceline:version"
 TAG_CAPACITY = "paceline:capacity"
 
+# Labels of Kubernetes nodes.
+LABEL_TEAM = "paceline.dev/team"
+LABEL_ROLE = "paceline.dev/role"
+LABEL_CAPACITY = "paceline.dev/capacity"
+LABEL_ACCELERATOR = "paceline.dev/accelerator"
+LABEL_ZONE_ID = "paceline.dev/zone-id"
+ROLE_SYSTEM = "system"
+ROLE_ACCELERATOR = "accelerator"
+
+# Taints that keep everything but jobs from accelerator nodes: key and value by family. The keys are those that the
+# vendors' device plugins tolerate.
+TAINTS = {"nvidia": ("nvidia.com/gpu", "present"), "neuron": ("aws.amazon.com/neuron", "present")}
+
 # Environment of every process of a run.
 ENV_RUN_TOKEN = "PACELINE_RUN_TOKEN"
 
@@ -23,6 +36,17 @@ PARAMETER_DATA_BUCKET = "storage/data-bucket"
 PARAMETER_CHECKPOINT_BUCKET = "storage/checkpoint-bucket"
 PARAMETER_FILE_SYSTEM_ID = "storage/file-system-id"
 PARAMETER_REPOSITORY_PREFIX = "registry/repository-prefix"
+PARAMETER_EKS_CLUSTER = "eks/cluster-name"
+PARAMETER_EKS_NODE_ROLE = "eks/node-role-arn"
+PARAMETER_EKS_SOFTWARE_PROJECT = "eks/software-project"
+PARAMETER_METRICS_ENDPOINT = "observability/metrics-endpoint"
+
+# Where paceline's own programs run.
+SYSTEM_NAMESPACE = "paceline-system"
+
+# Pods that have a role of their own, as (namespace, service account).
+RUN_POD = ("paceline-runs", "paceline-run")
+PROMETHEUS_POD = ("paceline-observability", "prometheus")
 
 
 def parameter_capacity(source: str) -> str:
