@@ -7,7 +7,10 @@ from constructs import Construct
 
 from paceline.spec.names import TAG_TEAM
 from paceline_constructs.guardrails.tags import tag
+from stacks.delivery import DeliveryStack
 from stacks.foundation import FoundationStack
+from stacks.governance import GovernanceStack
+from stacks.observability import ObservabilityStack
 from stacks.registry import RegistryStack
 from stacks.settings import Team
 from stacks.storage import StorageStack
@@ -27,4 +30,29 @@ class TeamStage(Stage):
         self.foundation = FoundationStack(self, "Foundation", team=team)
         self.storage = StorageStack(self, "Storage", team=team, foundation=self.foundation)
         self.registry = RegistryStack(self, "Registry", team=team, encryption_key=self.foundation.key)
+
+        cluster_name = None  # eks.cluster_name
+        self.observability = (
+            ObservabilityStack(
+                self, "Observability", team=team, foundation=self.foundation, cluster_name=cluster_name
+            )
+            if team.parameters.observability
+            else None
+        )
+        self.governance = (
+            GovernanceStack(
+                self,
+                "Governance",
+                team=team,
+                foundation=self.foundation,
+                storage=self.storage,
+                registry=self.registry,
+                observability=self.observability,
+                cluster_name=cluster_name,
+            )
+            if team.parameters.governance
+            else None
+        )
+        self.delivery = DeliveryStack(self, "Delivery", team=team) if team.parameters.delivery else None
+
         tag(self, TAG_TEAM, team.name)

@@ -7,14 +7,17 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from paceline_constructs.observability.alerts import EVENTS, PUBLISHERS
+
 _USE = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
 
 
 class TeamKey(kms.Key):
     """A customer-managed key, rotated every year, with `alias`.
 
-    Two services cannot be given access by a policy of their caller: CloudWatch Logs, and the role that FSx makes for
-    itself to reach a linked bucket. The key's policy names them, as narrowly as they can be named before they exist.
+    Some services cannot be given access by a policy of their caller: CloudWatch Logs, the role that FSx makes for
+    itself to reach a linked bucket, and whoever raises an alarm at an encrypted topic. The key's policy names them, as
+    narrowly as they can be named before they exist.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, alias: str, removal_policy: RemovalPolicy) -> None:
@@ -69,5 +72,20 @@ class TeamKey(kms.Key):
                         "kms:ViaService": f"s3.{stack.region}.{stack.url_suffix}",
                     },
                 },
+            )
+        )
+        alarms = ["kms:Decrypt", "kms:GenerateDataKey*"]
+        self.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="Alarms",
+                principals=[iam.ServicePrincipal(name) for name in PUBLISHERS],
+                actions=alarms,
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
+            )
+        )
+        self.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="Events", principals=[iam.ServicePrincipal(EVENTS)], actions=alarms, resources=["*"]
             )
         )

@@ -23,3 +23,19 @@ PARAMETER_DATA_BUCKET = "storage/data-bucket"
 PARAMETER_CHECKPOINT_BUCKET = "storage/checkpoint-bucket"
 PARAMETER_FILE_SYSTEM_ID = "storage/file-system-id"
 PARAMETER_REPOSITORY_PREFIX = "registry/repository-prefix"
+PARAMETER_CRITICAL_TOPIC = "alerts/critical-topic"
+PARAMETER_WARNING_TOPIC = "alerts/warning-topic"
+PARAMETER_SESSION_DOCUMENT = "access/session-document"
+PARAMETER_METRICS_ENDPOINT = "observability/metrics-endpoint"
+PARAMETER_METRICS_WRITER = "observability/metrics-writer-role"
+PARAMETER_GRAFANA_ENDPOINT = "observability/grafana-endpoint"
+PARAMETER_RUN_ROLE = "governance/run-role"
+PARAMETER_RESEARCHER_ROLE = "governance/researcher-role"
+PARAMETER_OPERATOR_ROLE = "governance/operator-role"
+PARAMETER_DEPLOYER_ROLE = "delivery/deployer-role"
+PARAMETER_PREVIEW_ROLE = "delivery/preview-role"
+
+# Pods that have a role of their own, as (namespace, service account).
+RUN_POD = ("paceline-runs", "paceline-run")
+PROMETHEUS_POD = ("paceline-observability", "prometheus")
+GRAFANA_POD = ("paceline-observability", "grafana")
