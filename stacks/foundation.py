@@ -21,6 +21,7 @@ from paceline_constructs.observability.alerts import AlertTopic
 from stacks.settings import Team
 from stacks.team_stack import TeamStack, log_retention
 
+
 class FoundationStack(TeamStack):
     """Changes rarely; every other stack of the team refers to `key`, `network`, `efa`, `alerts` (a topic per
     severity) or `sessions`."""

@@ -121,9 +121,7 @@ class GovernanceStack(TeamStack):
         """With `namespaces` the policy holds in them only."""
         if self.cluster_name is None:
             return
-        role.allow_cluster(
-            self.format_arn(service="eks", resource="cluster", resource_name=self.cluster_name)
-        )
+        role.allow_cluster(self.format_arn(service="eks", resource="cluster", resource_name=self.cluster_name))
         eks.CfnAccessEntry(
             self,
             f"{role.node.id}Entry",

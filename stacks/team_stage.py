@@ -33,9 +33,7 @@ class TeamStage(Stage):
 
         cluster_name = None  # eks.cluster_name
         self.observability = (
-            ObservabilityStack(
-                self, "Observability", team=team, foundation=self.foundation, cluster_name=cluster_name
-            )
+            ObservabilityStack(self, "Observability", team=team, foundation=self.foundation, cluster_name=cluster_name)
             if team.parameters.observability
             else None
         )

@@ -54,7 +54,9 @@ class Budget(Record):
         default=(50, 80, 100), description="of it spent: an alarm at each", json_schema_extra=REPLACE
     )
     forecast_percent: Thresholds = Field(
-        default=(100,), description="of it expected by the end of the month: an alarm at each", json_schema_extra=REPLACE
+        default=(100,),
+        description="of it expected by the end of the month: an alarm at each",
+        json_schema_extra=REPLACE,
     )
 
 

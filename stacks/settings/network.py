@@ -27,6 +27,4 @@ class Network(Record):
         " per zone and hour. S3 has a free gateway endpoint and is not listed",
         json_schema_extra=LIVE,
     )
-    flow_log_days: LogDays = Field(
-        default=365, description="how long flow logs are kept", json_schema_extra=LIVE
-    )
+    flow_log_days: LogDays = Field(default=365, description="how long flow logs are kept", json_schema_extra=LIVE)

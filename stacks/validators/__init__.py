@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator
 from paceline.spec.documents import Document
 from paceline.spec.errors import Problem
 from stacks.settings import Team
-from stacks.validators import network, storage
+from stacks.validators import alerts, delivery, governance, network, observability, storage
 
 _SECTIONS: tuple[Callable[[Team, Document], Iterator[Problem]], ...] = (
     network.problems,
     storage.problems,
+    alerts.problems,
+    observability.problems,
+    governance.problems,
+    delivery.problems,
 )
 
 

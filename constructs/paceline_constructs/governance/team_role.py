@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aws_cdk import ArnFormat, Duration, Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
@@ -13,14 +13,16 @@ from constructs import Construct
 
 from paceline.spec.names import TAG_TEAM, parameter_path
 from paceline_constructs.governance.session_logging import SessionLogging
-from paceline_constructs.guardrails.compliance import acknowledge
+from paceline_constructs.guardrails.compliance import acknowledge_wildcard
 
+_OBJECTS = "objects of the team's own bucket, whose names nobody knows beforehand"
+_NODES = "only nodes that carry the team's tag"
 
 
 class TeamRole(iam.Role):
     """A role of `team` that starts with no right but to find the team's own things; each `allow_*` adds one.
 
-    The permission boundary of the stage bounds it. What it may do to nodes is limited to those that carry the team's
+    A session lasts an hour unless `session` says otherwise. The permission boundary of the stage bounds it. What it may do to nodes is limited to those that carry the team's
     tag.
     """
 
@@ -32,17 +34,15 @@ class TeamRole(iam.Role):
         team: str,
         description: str,
         trusted: iam.IPrincipal,
-        session: Duration = Duration.hours(1),
+        session: Duration | None = None,
     ) -> None:
-        super().__init__(
-            scope, construct_id, assumed_by=trusted, description=description, max_session_duration=session
-        )
+        super().__init__(scope, construct_id, assumed_by=trusted, description=description, max_session_duration=session)
         self.team = team
         parameters = Stack.of(self).format_arn(
             service="ssm", resource="parameter", resource_name=parameter_path(team, "*").lstrip("/")
         )
         self._allow(["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"], [parameters])
-        acknowledge(self, f"AwsSolutions-IAM5[Resource::{parameters}]", "everything below the team's own path")
+        acknowledge_wildcard(self, parameters, "everything below the team's own path")
 
     def allow_shell(self, sessions: SessionLogging) -> None:
         """Open logged shells on the team's nodes, with the team's document and no other."""
@@ -63,8 +63,8 @@ class TeamRole(iam.Role):
         )
         self._allow(["ssm:StartSession"], [document])
         self._allow(["ssm:TerminateSession", "ssm:ResumeSession"], [own])
-        acknowledge(self, f"AwsSolutions-IAM5[Resource::{nodes}]", "only nodes with the team's tag")
-        acknowledge(self, f"AwsSolutions-IAM5[Resource::{own}]", "only sessions that the caller began")
+        acknowledge_wildcard(self, nodes, _NODES)
+        acknowledge_wildcard(self, own, "only sessions that the caller began")
 
     def allow_describe(self) -> None:
         """See nodes, their state and their capacity."""
@@ -77,7 +77,7 @@ class TeamRole(iam.Role):
             "ssm:DescribeSessions",
         ]
         self._allow(actions, ["*"])
-        acknowledge(self, "AwsSolutions-IAM5[Resource::*]", "these actions know no resources, and change nothing")
+        acknowledge_wildcard(self, "*", "these actions know no resources, and change nothing")
 
     def allow_node_repair(self) -> None:
         """Reboot, stop and terminate the team's nodes."""
@@ -89,28 +89,36 @@ class TeamRole(iam.Role):
                 conditions={"StringEquals": {f"aws:ResourceTag/{TAG_TEAM}": self.team}},
             )
         )
+        acknowledge_wildcard(self, nodes, _NODES)
 
     def allow_read(self, bucket: s3.IBucket, prefix: str = "") -> None:
         """List and read objects of `bucket` below `prefix`."""
         objects = bucket.arn_for_objects(f"{prefix}*")
         self._allow(["s3:GetBucketLocation", "s3:ListBucket"], [bucket.bucket_arn])
         self._allow(["s3:GetObject"], [objects])
+        acknowledge_wildcard(self, objects, _OBJECTS)
         self._use_key(bucket, ["kms:Decrypt"])
 
     def allow_write(self, bucket: s3.IBucket, prefix: str = "") -> None:
         """Write objects of `bucket` below `prefix`; older versions stay."""
         objects = bucket.arn_for_objects(f"{prefix}*")
         self._allow(["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"], [objects])
+        acknowledge_wildcard(self, objects, _OBJECTS)
         self._use_key(bucket, ["kms:Decrypt", "kms:GenerateDataKey"])
 
     def allow_images(self, repositories: Iterable[ecr.IRepository], *, push: bool) -> None:
         """Pull images, and with `push` add new ones; tags never move."""
         arns = [repository.repository_arn for repository in repositories]
         self._allow(["ecr:GetAuthorizationToken"], ["*"])
-        pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetDownloadUrlForLayer"]
+        pull = [
+            "ecr:BatchCheckLayerAvailability",
+            "ecr:BatchGetImage",
+            "ecr:DescribeImages",
+            "ecr:GetDownloadUrlForLayer",
+        ]
         upload = ["ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"]
         self._allow([*pull, *(upload if push else [])], arns)
-        acknowledge(self, "AwsSolutions-IAM5[Resource::*]", "a login to ECR knows no resources")
+        acknowledge_wildcard(self, "*", "a login to ECR knows no resources")
 
     def allow_logs(self, groups: Iterable[logs.ILogGroup]) -> None:
         """Read log groups."""

@@ -21,9 +21,7 @@ def trusted_roles(patterns: Sequence[str]) -> iam.IPrincipal:
         accounts.setdefault(account, []).append(pattern)
     return iam.CompositePrincipal(
         *(
-            iam.PrincipalWithConditions(
-                iam.AccountPrincipal(account), {"ArnLike": {"aws:PrincipalArn": sorted(mine)}}
-            )
+            iam.PrincipalWithConditions(iam.AccountPrincipal(account), {"ArnLike": {"aws:PrincipalArn": sorted(mine)}})
             for account, mine in sorted(accounts.items())
         )
     )
