@@ -1,4 +1,4 @@
-"""What everything of a team stands on: its key, its network, its placement."""
+"""What everything of a team stands on: its key, its network, its alarms."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from constructs import Construct
 from paceline.spec.names import (
     PARAMETER_CRITICAL_TOPIC,
     PARAMETER_EFA_SECURITY_GROUP_ID,
-    PARAMETER_PLACEMENT_GROUP,
     PARAMETER_SESSION_DOCUMENT,
     PARAMETER_VPC_ID,
     PARAMETER_WARNING_TOPIC,
 )
-from paceline_constructs.capacity.cluster_placement_group import ClusterPlacementGroup
 from paceline_constructs.governance.session_logging import SessionLogging, SessionLoggingProps
 from paceline_constructs.guardrails.team_key import TeamKey
 from paceline_constructs.network.efa_security_group import EfaSecurityGroup
@@ -27,7 +25,7 @@ class FoundationStack(TeamStack):
     severity) or `sessions`."""
 
     def __init__(self, scope: Construct, construct_id: str, *, team: Team) -> None:
-        super().__init__(scope, construct_id, team=team, description="key, network, placement and alarms")
+        super().__init__(scope, construct_id, team=team, description="key, network and alarms")
         settings = team.parameters.network
         self.key = TeamKey(self, "Key", alias=f"paceline/{team.name}", removal_policy=self.removal_policy)
         self.network = TrainingVpc(
@@ -43,7 +41,6 @@ class FoundationStack(TeamStack):
             ),
         )
         self.efa = EfaSecurityGroup(self, "Efa", vpc=self.network.vpc)
-        placement = ClusterPlacementGroup(self, "Placement")
         alerts = team.parameters.alerts
         self.alerts = {
             severity: AlertTopic(self, f"Alerts-{severity}", encryption_key=self.key, endpoints=endpoints)
@@ -63,7 +60,6 @@ class FoundationStack(TeamStack):
 
         self.publish(PARAMETER_VPC_ID, self.network.vpc.vpc_id)
         self.publish(PARAMETER_EFA_SECURITY_GROUP_ID, self.efa.security_group_id)
-        self.publish(PARAMETER_PLACEMENT_GROUP, placement.placement_group_name)
         self.publish(PARAMETER_CRITICAL_TOPIC, self.alerts["critical"].topic_arn)
         self.publish(PARAMETER_WARNING_TOPIC, self.alerts["warning"].topic_arn)
         self.publish(PARAMETER_SESSION_DOCUMENT, self.sessions.document_name)

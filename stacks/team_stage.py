@@ -7,6 +7,7 @@ from constructs import Construct
 
 from paceline.spec.names import TAG_TEAM
 from paceline_constructs.guardrails.tags import tag
+from stacks.capacity import CapacityStack
 from stacks.delivery import DeliveryStack
 from stacks.foundation import FoundationStack
 from stacks.governance import GovernanceStack
@@ -30,6 +31,18 @@ class TeamStage(Stage):
         self.foundation = FoundationStack(self, "Foundation", team=team)
         self.storage = StorageStack(self, "Storage", team=team, foundation=self.foundation)
         self.registry = RegistryStack(self, "Registry", team=team, encryption_key=self.foundation.key)
+        self.capacity = {
+            name: CapacityStack(
+                self,
+                f"Capacity-{name}",
+                team=team,
+                name=name,
+                source=source,
+                foundation=self.foundation,
+                alerts=self.foundation.alerts["critical"],
+            )
+            for name, source in team.parameters.capacity.items()
+        }
 
         cluster_name = None  # eks.cluster_name
         self.observability = (

@@ -22,8 +22,8 @@ _NODES = "only nodes that carry the team's tag"
 class TeamRole(iam.Role):
     """A role of `team` that starts with no right but to find the team's own things; each `allow_*` adds one.
 
-    A session lasts an hour unless `session` says otherwise. The permission boundary of the stage bounds it. What it may do to nodes is limited to those that carry the team's
-    tag.
+    A session lasts an hour unless `session` says otherwise. The permission boundary of the stage bounds it. What it may
+    do to nodes is limited to those that carry the team's tag.
     """
 
     def __init__(
