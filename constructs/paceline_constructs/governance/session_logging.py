@@ -11,6 +11,8 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
+from paceline_constructs.guardrails.compliance import acknowledge_wildcard
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionLoggingProps:
@@ -65,7 +67,9 @@ class SessionLogging(Construct):
         )
         document.node.add_dependency(self.log_group)
 
-    def grant_logging(self, node: iam.IGrantable) -> None:
-        """Let a node's role hold sessions: open the encrypted channel and write the log."""
+    def grant_logging(self, node: iam.IRole) -> None:
+        """Let a node's role hold sessions: open the encrypted channel, check the log's encryption, write the log."""
         self.log_group.grant(node, "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams")
+        iam.Grant.add_to_principal(grantee=node, actions=["logs:DescribeLogGroups"], resource_arns=["*"])
+        acknowledge_wildcard(node, "*", "DescribeLogGroups knows no resources, and changes nothing")
         self._key.grant_decrypt(node)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from aws_cdk import App, Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk.assertions import Match, Template
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
@@ -168,6 +169,25 @@ def test_shells_are_logged_to_an_encrypted_group(lab: TeamStage) -> None:
             },
         },
     )
+
+
+def test_a_node_may_keep_the_record_and_nothing_more(
+    sandbox: TeamStage, cdk_flags: dict[str, Any], tmp_path: Path
+) -> None:
+    app = App(context=cdk_flags, builtin_cloud_formation_validation=False, outdir=str(tmp_path))
+    enforce_compliance(app)
+    stage = TeamStage(app, team=team_with(sandbox))
+    stack = Stack(stage, "Nodes")
+    node = iam.Role(stack, "Node", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
+    stage.foundation.sessions.grant_logging(node)
+    app.synth()
+    assert actions(Template.from_stack(stack), "Node") == {
+        "kms:Decrypt",
+        "logs:CreateLogStream",
+        "logs:DescribeLogGroups",
+        "logs:DescribeLogStreams",
+        "logs:PutLogEvents",
+    }
 
 
 def test_alerts_are_routed_by_severity(lab: TeamStage) -> None:
