@@ -8,8 +8,11 @@ from constructs import Construct
 from paceline.spec.names import TAG_TEAM
 from paceline_constructs.guardrails.tags import tag
 from stacks.capacity import CapacityStack
+from stacks.delivery import DeliveryStack
 from stacks.eks import EksStack
 from stacks.foundation import FoundationStack
+from stacks.governance import GovernanceStack
+from stacks.observability import ObservabilityStack
 from stacks.registry import RegistryStack
 from stacks.settings import Team
 from stacks.storage import StorageStack
@@ -35,7 +38,36 @@ class TeamStage(Stage):
             else None
         )
         self.capacity = {
-            name: CapacityStack(self, f"Capacity-{name}", team=team, name=name, foundation=self.foundation, eks=self.eks)
+            name: CapacityStack(
+                self,
+                f"Capacity-{name}",
+                team=team,
+                name=name,
+                foundation=self.foundation,
+                eks=self.eks,
+                alerts=self.foundation.alerts["critical"],
+            )
             for name in team.parameters.capacity
         }
+        cluster_name = self.eks.cluster_name if self.eks else None
+        self.observability = (
+            ObservabilityStack(self, "Observability", team=team, foundation=self.foundation, cluster_name=cluster_name)
+            if team.parameters.observability
+            else None
+        )
+        self.governance = (
+            GovernanceStack(
+                self,
+                "Governance",
+                team=team,
+                foundation=self.foundation,
+                storage=self.storage,
+                registry=self.registry,
+                observability=self.observability,
+                cluster_name=cluster_name,
+            )
+            if team.parameters.governance
+            else None
+        )
+        self.delivery = DeliveryStack(self, "Delivery", team=team) if team.parameters.delivery else None
         tag(self, TAG_TEAM, team.name)

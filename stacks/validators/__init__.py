@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterator
 from paceline.spec.documents import Document
 from paceline.spec.errors import Problem
 from stacks.settings import Team
-from stacks.validators import capacity, eks, network, storage
+from stacks.validators import alerts, capacity, delivery, eks, governance, network, observability, storage
 
 _SECTIONS: tuple[Callable[[Team, Document], Iterator[Problem]], ...] = (
     network.problems,
     storage.problems,
     capacity.problems,
     eks.problems,
+    alerts.problems,
+    observability.problems,
+    governance.problems,
+    delivery.problems,
 )
 
 
