@@ -12,11 +12,13 @@ from pydantic import Field
 
 from paceline.spec.base import Record
 from stacks.settings.capacity import CapacitySources
+from stacks.settings.hyperpod import HyperPod
 from stacks.settings.location import Location
 from stacks.settings.network import Network
 from stacks.settings.registry import Registry
+from stacks.settings.slurm import Slurm
 from stacks.settings.storage import Storage
-from stacks.settings.update import LIVE
+from stacks.settings.update import LIVE, REPLACE
 
 
 class Parameters(Record):
@@ -29,6 +31,8 @@ class Parameters(Record):
     capacity: CapacitySources = Field(
         default={}, description="where accelerators come from, by a name of your choice", json_schema_extra=LIVE
     )
+    slurm: Slurm | None = Field(default=None, description="a Slurm cluster on AWS PCS", json_schema_extra=REPLACE)
+    hyperpod: HyperPod | None = Field(default=None, description="a HyperPod cluster", json_schema_extra=REPLACE)
     lifecycle: Literal["retained", "disposable"] = Field(
         default="retained",
         description="retained: stacks cannot be deleted, and data outlives them. disposable: destroying the team"
