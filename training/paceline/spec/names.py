@@ -23,3 +23,7 @@ PARAMETER_DATA_BUCKET = "storage/data-bucket"
 PARAMETER_CHECKPOINT_BUCKET = "storage/checkpoint-bucket"
 PARAMETER_FILE_SYSTEM_ID = "storage/file-system-id"
 PARAMETER_REPOSITORY_PREFIX = "registry/repository-prefix"
+PARAMETER_SLURM_CLUSTER_ID = "slurm/cluster-id"
+PARAMETER_SLURM_HOMES = "slurm/homes"  # what a node mounts as /home
+PARAMETER_SLURM_LUSTRE = "slurm/lustre"  # what a node mounts as /fsx
+PARAMETER_HYPERPOD_CLUSTER_ARN = "hyperpod/cluster-arn"
