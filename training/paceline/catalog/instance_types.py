@@ -13,6 +13,9 @@ from paceline.spec.documents import nearest
 from paceline.spec.errors import ParameterError
 
 
+Family = Literal["nvidia", "neuron"]
+
+
 class Interface(Record):
     """One network interface of a launch template. `ena` has an IP address; `efa-only` has none."""
 
@@ -143,6 +146,21 @@ class InstanceType(Record):
     on_demand: bool | None = None
     spot: bool | None = None
     fsx_lustre_efa_client: bool | None = None
+
+    @property
+    def family(self) -> Family:
+        """Whose driver and software the accelerator needs."""
+        return "nvidia" if self.accelerator.startswith("NVIDIA") else "neuron"
+
+    @property
+    def has_efa(self) -> bool:
+        """Whether nodes of the type reach each other over EFA."""
+        return bool(self.max_efa_interfaces)
+
+    def layout(self, name: str | None = None) -> Layout | None:
+        """The wiring called `name`, or the row's first, which takes the fewest addresses. None: there is none."""
+        layouts = self.layouts or {}
+        return next(iter(layouts.values()), None) if name is None else layouts.get(name)
 
 
 @cache

@@ -1,0 +1,53 @@
+"""Versions of managed software, how long they are supported, and the image a node gets (versions.yaml)."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cache
+from typing import Literal
+
+from pydantic import Field
+
+from paceline.catalog.instance_types import Family
+from paceline.catalog.tables import read_table
+from paceline.spec.base import Record
+
+
+class Version(Record):
+    """One version. A date that is None was not found, or its sources contradict each other."""
+
+    version: str
+    released: date | None
+    standard_support_ends: date | None
+    support_ends: date | None
+    sources: tuple[str, ...] = Field(min_length=1)
+
+
+class EksImage(Record):
+    """The image type of EKS for nodes with that accelerator (None: without any) and that processor."""
+
+    accelerator: Family | None
+    cpu_arch: Literal["x86_64", "arm64"]
+    ami_type: str
+    sources: tuple[str, ...] = Field(min_length=1)
+
+
+class Versions(Record):
+    """All tables, oldest version first."""
+
+    sources: dict[str, str]
+    eks: tuple[Version, ...]
+    slurm: tuple[Version, ...]
+    eks_images: tuple[EksImage, ...]
+
+
+@cache
+def versions() -> Versions:
+    """The tables of versions.yaml."""
+    return Versions.model_validate(read_table("versions"))
+
+
+def eks_image_type(family: Family | None, cpu_arch: Literal["x86_64", "arm64"]) -> str | None:
+    """The image type of EKS for such a node, or None when EKS keeps no image for it."""
+    rows = versions().eks_images
+    return next((row.ami_type for row in rows if (row.accelerator, row.cpu_arch) == (family, cpu_arch)), None)
