@@ -10,6 +10,7 @@ from paceline_constructs.guardrails.tags import tag
 from stacks.foundation import FoundationStack
 from stacks.registry import RegistryStack
 from stacks.settings import Team
+from stacks.slurm import SlurmStack
 from stacks.storage import StorageStack
 
 
@@ -27,4 +28,18 @@ class TeamStage(Stage):
         self.foundation = FoundationStack(self, "Foundation", team=team)
         self.storage = StorageStack(self, "Storage", team=team, foundation=self.foundation)
         self.registry = RegistryStack(self, "Registry", team=team, encryption_key=self.foundation.key)
+        slurm = team.parameters.slurm
+        self.slurm = (
+            SlurmStack(
+                self,
+                "Slurm",
+                team=team,
+                settings=slurm,
+                foundation=self.foundation,
+                storage=self.storage,
+                registry=self.registry,
+            )
+            if slurm
+            else None
+        )
         tag(self, TAG_TEAM, team.name)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from aws_cdk import Acknowledgment, App, Validations
+import json
+
+import jsii
+from aws_cdk import Acknowledgment, App, Stack, Validations
+from aws_cdk import aws_s3 as s3
 from cdk_nag import AwsSolutionsChecks
-from constructs import IConstruct
+from constructs import IConstruct, IValidation
 
 
 def enforce_compliance(app: App) -> None:
@@ -15,3 +19,23 @@ def enforce_compliance(app: App) -> None:
 def acknowledge(construct: IConstruct, rule: str, reason: str) -> None:
     """Let the finding `rule` of `construct` pass. `rule` is granular, e.g. `AwsSolutions-IAM5[Resource::*]`."""
     Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))
+
+
+def acknowledge_objects(construct: IConstruct, bucket: s3.IBucket, reason: str) -> None:
+    """Let a policy in `construct` name all objects of `bucket`, which is in another stack."""
+    construct.node.add_validation(_ObjectsOf(construct, bucket, reason))
+
+
+@jsii.implements(IValidation)
+class _ObjectsOf:
+    """The finding has the name of the reference between the stacks in its own, and CDK makes that up when it prepares
+    the app. Validations run after that and before the rules.
+    """
+
+    def __init__(self, construct: IConstruct, bucket: s3.IBucket, reason: str) -> None:
+        self.construct, self.bucket, self.reason = construct, bucket, reason
+
+    def validate(self) -> list[str]:
+        arn = json.dumps(Stack.of(self.construct).resolve(self.bucket.bucket_arn), separators=(",", ":"))
+        acknowledge(self.construct, f"AwsSolutions-IAM5[Resource::{arn}/*]", self.reason)
+        return []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aws_cdk import Fn
+from aws_cdk import CfnTag, Fn
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_pcs as pcs
@@ -18,7 +19,9 @@ _ROOT_DEVICE = "/dev/xvda"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoginNodesProps:
-    """`image_id` is an AMI made for PCS; `security_groups` come beside the cluster's own for nodes."""
+    """`image_id` is an AMI made for PCS; `security_groups` come beside the cluster's own for nodes. `tags` go to
+    instances and volumes, where cost reports find them.
+    """
 
     cluster: SlurmCluster
     instance_profile_arn: str
@@ -30,6 +33,7 @@ class LoginNodesProps:
     security_groups: tuple[ec2.ISecurityGroup, ...]
     encryption_key: kms.IKey
     user_data: str
+    tags: Mapping[str, str]
 
 
 class LoginNodes(Construct):
@@ -77,6 +81,12 @@ class LoginNodes(Construct):
                             delete_on_termination=True,
                         ),
                     )
+                ],
+                tag_specifications=[
+                    ec2.CfnLaunchTemplate.TagSpecificationProperty(
+                        resource_type=kind, tags=[CfnTag(key=key, value=value) for key, value in props.tags.items()]
+                    )
+                    for kind in ("instance", "volume")
                 ],
                 user_data=Fn.base64(props.user_data),
             ),

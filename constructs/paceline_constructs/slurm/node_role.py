@@ -8,9 +8,10 @@ from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from paceline_constructs.guardrails.compliance import acknowledge
+from paceline_constructs.guardrails.compliance import acknowledge, acknowledge_objects
 
 # PCS accepts only roles and profiles below this path (AWS PCS User Guide, security-instance-profiles.html)
 PATH = "/aws-pcs/"
@@ -55,6 +56,18 @@ class NodeRole(iam.Role):
             )
         )
 
+    def grant_objects(self, bucket: s3.IBucket, key: kms.IKey, *, write: bool) -> None:
+        """List and read `bucket`, which is encrypted with `key`; with `write` also change it."""
+        objects = ["s3:GetObject", *(["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"] if write else [])]
+        keys = ["kms:Decrypt", *(["kms:GenerateDataKey"] if write else [])]
+        for actions, resource in (
+            (["s3:GetBucketLocation", "s3:ListBucket"], bucket.bucket_arn),
+            (objects, bucket.arn_for_objects("*")),
+            (keys, key.key_arn),
+        ):
+            self.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
+        acknowledge_objects(self, bucket, "jobs choose their own names below the team's buckets")
+
     def grant_pull(self, repository: ecr.IRepository, key: kms.IKey) -> None:
         """Pull images of `repository`, which is encrypted with `key`."""
         self.add_to_policy(
@@ -64,7 +77,7 @@ class NodeRole(iam.Role):
             )
         )
         self._allow(["ecr:GetAuthorizationToken"], "a token is for the whole registry")
-        key.grant_decrypt(self)
+        self.add_to_policy(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn]))
 
     def _allow(self, actions: list[str], reason: str) -> None:
         self.add_to_policy(iam.PolicyStatement(actions=actions, resources=["*"]))
