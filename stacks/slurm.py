@@ -28,7 +28,6 @@ from paceline_constructs.storage.open_zfs_file_system import OpenZfsFileSystem, 
 from stacks.foundation import FoundationStack
 from stacks.registry import RegistryStack
 from stacks.settings import Team
-from stacks.settings.slurm import Slurm
 from stacks.storage import StorageStack
 from stacks.team_stack import TeamStack
 
@@ -49,13 +48,14 @@ class SlurmStack(TeamStack):
         construct_id: str,
         *,
         team: Team,
-        settings: Slurm,
         foundation: FoundationStack,
         storage: StorageStack,
         registry: RegistryStack,
     ) -> None:
         super().__init__(scope, construct_id, team=team, description="the Slurm cluster")
-        self.settings = settings
+        settings = team.parameters.slurm
+        assert settings is not None  # the stage makes no stack without the section
+        self._settings = settings
         network = foundation.network
         cluster = SlurmCluster(
             self,
@@ -118,7 +118,7 @@ class SlurmStack(TeamStack):
 
     def image_id(self, hardware: InstanceType) -> str:
         """The AMI for nodes of that type."""
-        return self.settings.images[image_kind(hardware)]
+        return self._settings.images[image_kind(hardware)]
 
     def user_data(self, hardware: InstanceType) -> str:
         """What nodes of that type run at their first boot: text without references, before base64."""
@@ -134,8 +134,8 @@ class SlurmStack(TeamStack):
                 homes_parameter=parameter_path(self.team.name, PARAMETER_SLURM_HOMES),
                 lustre_parameter=parameter_path(self.team.name, PARAMETER_SLURM_LUSTRE),
                 registry_parameter=parameter_path(self.team.name, PARAMETER_REPOSITORY_PREFIX),
-                containers=self.settings.containers,
-                agent_digest=self.settings.agent_digest,
+                containers=self._settings.containers,
+                agent_digest=self._settings.agent_digest,
             )
         )
 

@@ -8,6 +8,7 @@ from constructs import Construct
 from paceline.spec.names import TAG_TEAM
 from paceline_constructs.guardrails.tags import tag
 from stacks.foundation import FoundationStack
+from stacks.hyperpod import HyperPodStack
 from stacks.registry import RegistryStack
 from stacks.settings import Team
 from stacks.slurm import SlurmStack
@@ -28,18 +29,21 @@ class TeamStage(Stage):
         self.foundation = FoundationStack(self, "Foundation", team=team)
         self.storage = StorageStack(self, "Storage", team=team, foundation=self.foundation)
         self.registry = RegistryStack(self, "Registry", team=team, encryption_key=self.foundation.key)
-        slurm = team.parameters.slurm
         self.slurm = (
             SlurmStack(
                 self,
                 "Slurm",
                 team=team,
-                settings=slurm,
                 foundation=self.foundation,
                 storage=self.storage,
                 registry=self.registry,
             )
-            if slurm
+            if team.parameters.slurm
+            else None
+        )
+        self.hyperpod = (
+            HyperPodStack(self, "HyperPod", team=team, foundation=self.foundation, storage=self.storage, eks=None)
+            if team.parameters.hyperpod
             else None
         )
         tag(self, TAG_TEAM, team.name)

@@ -81,7 +81,10 @@ class Governance(Record):
 
 
 class HyperPod(Record):
-    """The cluster; every capacity source that serves hyperpod is an instance group."""
+    """The cluster; every capacity source that serves hyperpod is an instance group.
+
+    Nodes are provisioned continuously: the cluster starts with those there are, and goes on asking for the others.
+    """
 
     orchestrator: Literal["eks", "slurm"] = Field(description="what schedules the jobs", json_schema_extra=REPLACE)
     zone: ZoneId = Field(
@@ -97,11 +100,6 @@ class HyperPod(Record):
         default=("InstanceStress", "InstanceConnectivity"),
         description="run on accelerator nodes before their first job; about two hours. Empty: none",
         json_schema_extra=LIVE,
-    )
-    continuous_provisioning: bool = Field(
-        default=True,
-        description="start with the nodes there are and go on asking; false: all nodes or none",
-        json_schema_extra=REPLACE,
     )
     tiered_storage_percent: int | None = Field(
         default=None,
