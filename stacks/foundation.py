@@ -1,12 +1,11 @@
-"""What everything of a team stands on: its key, its network, its placement."""
+"""What everything of a team stands on: its key and its network."""
 
 from __future__ import annotations
 
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from paceline.spec.names import PARAMETER_EFA_SECURITY_GROUP_ID, PARAMETER_PLACEMENT_GROUP, PARAMETER_VPC_ID
-from paceline_constructs.capacity.cluster_placement_group import ClusterPlacementGroup
+from paceline.spec.names import PARAMETER_EFA_SECURITY_GROUP_ID, PARAMETER_VPC_ID
 from paceline_constructs.guardrails.team_key import TeamKey
 from paceline_constructs.network.efa_security_group import EfaSecurityGroup
 from paceline_constructs.network.training_vpc import TrainingVpc, TrainingVpcProps
@@ -25,7 +24,7 @@ class FoundationStack(TeamStack):
     """Changes rarely; every other stack of the team refers to `key`, `network` or `efa`."""
 
     def __init__(self, scope: Construct, construct_id: str, *, team: Team) -> None:
-        super().__init__(scope, construct_id, team=team, description="key, network and placement")
+        super().__init__(scope, construct_id, team=team, description="key and network")
         settings = team.parameters.network
         self.key = TeamKey(self, "Key", alias=f"paceline/{team.name}", removal_policy=self.removal_policy)
         self.network = TrainingVpc(
@@ -41,8 +40,6 @@ class FoundationStack(TeamStack):
             ),
         )
         self.efa = EfaSecurityGroup(self, "Efa", vpc=self.network.vpc)
-        placement = ClusterPlacementGroup(self, "Placement")
 
         self.publish(PARAMETER_VPC_ID, self.network.vpc.vpc_id)
         self.publish(PARAMETER_EFA_SECURITY_GROUP_ID, self.efa.security_group_id)
-        self.publish(PARAMETER_PLACEMENT_GROUP, placement.placement_group_name)

@@ -7,6 +7,7 @@ from constructs import Construct
 
 from paceline.spec.names import TAG_TEAM
 from paceline_constructs.guardrails.tags import tag
+from stacks.capacity import CapacityStack
 from stacks.foundation import FoundationStack
 from stacks.hyperpod import HyperPodStack
 from stacks.registry import RegistryStack
@@ -46,4 +47,8 @@ class TeamStage(Stage):
             if team.parameters.hyperpod
             else None
         )
+        self.capacity = {
+            name: CapacityStack(self, f"Capacity-{name}", team=team, name=name, foundation=self.foundation)
+            for name in team.parameters.capacity
+        }
         tag(self, TAG_TEAM, team.name)

@@ -15,6 +15,8 @@ ReservationId = Annotated[str, Field(pattern=r"^cr-[0-9a-f]{17}$")]
 _RESERVATION = "id of the capacity reservation, cr-..."
 _STARTS = "when it begins, with time zone"
 _ENDS = "when it ends, with time zone; alarms warn before"
+_INSTANCES = "how many instances the reservation holds; nodes cannot be more"
+_EXTENDED = "whether it was made longer after it was bought: it can then last any number of days and end at any time"
 
 
 class OnDemand(Record):
@@ -43,6 +45,13 @@ class Attached(Record):
 
     kind: Literal["odcr-attached"] = Field(description="how it is bought", json_schema_extra=REPLACE)
     reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=REPLACE)
+    instances: int = Field(ge=1, description=_INSTANCES, json_schema_extra=LIVE)
+    placement_group: str | None = Field(
+        default=None,
+        pattern=r"^[^\s]{1,255}$",
+        description="name of the cluster placement group that the reservation was created in, if it was in one",
+        json_schema_extra=REPLACE,
+    )
     ends: AwareDatetime | None = Field(default=None, description=_ENDS, json_schema_extra=LIVE)
 
 
@@ -51,6 +60,7 @@ class Interruptible(Record):
 
     kind: Literal["odcr-interruptible"] = Field(description="how it is bought", json_schema_extra=REPLACE)
     reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=REPLACE)
+    instances: int = Field(ge=1, description=_INSTANCES, json_schema_extra=LIVE)
 
 
 class CapacityBlock(Record):
@@ -58,8 +68,10 @@ class CapacityBlock(Record):
 
     kind: Literal["capacity-block"] = Field(description="how it is bought", json_schema_extra=REPLACE)
     reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=REPLACE)
+    instances: int = Field(ge=1, description=_INSTANCES, json_schema_extra=LIVE)
     starts: AwareDatetime = Field(description=_STARTS, json_schema_extra=LIVE)
     ends: AwareDatetime = Field(description=_ENDS, json_schema_extra=LIVE)
+    extended: bool = Field(default=False, description=_EXTENDED, json_schema_extra=LIVE)
 
 
 class UltraServerBlock(Record):
@@ -67,8 +79,10 @@ class UltraServerBlock(Record):
 
     kind: Literal["ultraserver-block"] = Field(description="how it is bought", json_schema_extra=REPLACE)
     reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=REPLACE)
+    instances: int = Field(ge=1, description=_INSTANCES, json_schema_extra=LIVE)
     starts: AwareDatetime = Field(description=_STARTS, json_schema_extra=LIVE)
     ends: AwareDatetime = Field(description=_ENDS, json_schema_extra=LIVE)
+    extended: bool = Field(default=False, description=_EXTENDED, json_schema_extra=LIVE)
 
 
 class TrainingPlan(Record):
@@ -80,6 +94,7 @@ class TrainingPlan(Record):
         description="ARN of the plan",
         json_schema_extra=REPLACE,
     )
+    instances: int = Field(ge=1, description="how many instances the plan holds", json_schema_extra=LIVE)
     ends: AwareDatetime = Field(description=_ENDS, json_schema_extra=LIVE)
 
 
@@ -97,6 +112,12 @@ class CapacitySource(Record):
     )
     instance_type: str = Field(description="EC2 instance type, e.g. p5en.48xlarge", json_schema_extra=REPLACE)
     zone: ZoneId = Field(description="zone id of the reservation, and of the subnet", json_schema_extra=REPLACE)
+    layout: str | None = Field(
+        default=None,
+        description="how the network cards are wired: a layout of `paceline catalog show TYPE`. Without one the layout"
+        " that takes the fewest addresses",
+        json_schema_extra=DRAIN,
+    )
     nodes: int = Field(ge=1, description="most nodes, spares included", json_schema_extra=LIVE)
     min_nodes: int = Field(default=0, ge=0, description="nodes that are always there", json_schema_extra=LIVE)
     spares: int = Field(default=0, ge=0, description="of the nodes, how many stand by", json_schema_extra=LIVE)

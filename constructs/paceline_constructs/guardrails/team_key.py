@@ -7,14 +7,25 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+# Who launches nodes with encrypted volumes: EKS node groups through Auto Scaling, PCS through EC2 Fleet. Sources: EC2
+# Auto Scaling User Guide, key-policy-requirements-EBS-encryption.html; AWS PCS User Guide, working-with_ebs-encryption;
+# EC2 User Guide, service-linked-roles-spot-instance-requests.html.
+_LAUNCHERS = (
+    "autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
+    "ec2fleet.amazonaws.com/AWSServiceRoleForEC2Fleet",
+    "pcs.amazonaws.com/AWSServiceRoleForPCS",
+    "spot.amazonaws.com/AWSServiceRoleForEC2Spot",
+)
+
 _USE = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
 
 
 class TeamKey(kms.Key):
     """A customer-managed key, rotated every year, with `alias`.
 
-    Two services cannot be given access by a policy of their caller: CloudWatch Logs, and the role that FSx makes for
-    itself to reach a linked bucket. The key's policy names them, as narrowly as they can be named before they exist.
+    Some services cannot be given access by a policy of their caller: CloudWatch Logs, the role that FSx makes for
+    itself to reach a linked bucket, and the roles that launch nodes. The key's policy names them, as narrowly as they
+    can be named before they exist.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, alias: str, removal_policy: RemovalPolicy) -> None:
@@ -69,5 +80,34 @@ class TeamKey(kms.Key):
                         "kms:ViaService": f"s3.{stack.region}.{stack.url_suffix}",
                     },
                 },
+            )
+        )
+        self._let_in_launchers(stack)
+
+    def _let_in_launchers(self, stack: Stack) -> None:
+        roles = [
+            stack.format_arn(service="iam", region="", resource="role", resource_name=f"aws-service-role/{name}")
+            for name in _LAUNCHERS
+        ]
+        of_this_account = {
+            "ArnEquals": {"aws:PrincipalArn": roles},
+            "StringEquals": {"kms:CallerAccount": stack.account},
+        }
+        self.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="VolumesOfNodes",
+                principals=[iam.AnyPrincipal()],  # of this account, and only those roles: see the conditions
+                actions=_USE,
+                resources=["*"],
+                conditions=of_this_account,
+            )
+        )
+        self.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="GrantsForVolumesOfNodes",
+                principals=[iam.AnyPrincipal()],
+                actions=["kms:CreateGrant"],
+                resources=["*"],
+                conditions=of_this_account | {"Bool": {"kms:GrantIsForAWSResource": "true"}},
             )
         )

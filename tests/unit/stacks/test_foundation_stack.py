@@ -1,11 +1,11 @@
-"""What must be true of the network, the key and the placement, however the templates look."""
+"""What must be true of the network and the key, however the templates look."""
 
 from __future__ import annotations
 
 import pytest
 from aws_cdk.assertions import Match, Template
 
-from paceline.spec.names import PARAMETER_EFA_SECURITY_GROUP_ID, PARAMETER_PLACEMENT_GROUP, PARAMETER_VPC_ID
+from paceline.spec.names import PARAMETER_EFA_SECURITY_GROUP_ID, PARAMETER_VPC_ID
 from stacks.team_stage import TeamStage
 
 
@@ -83,26 +83,28 @@ def test_all_traffic_is_logged_to_an_encrypted_group(template: Template) -> None
     )
 
 
-def test_key_rotates_and_lets_in_only_logs_and_the_file_system(template: Template) -> None:
+def test_key_rotates_and_lets_in_services_only_under_conditions(template: Template) -> None:
     template.has_resource_properties("AWS::KMS::Key", {"EnableKeyRotation": True})
     [key] = template.find_resources("AWS::KMS::Key").values()
     owner, *services = key["Properties"]["KeyPolicy"]["Statement"]
     assert owner["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
-    assert {statement["Sid"] for statement in services} == {"CloudWatchLogs", "FsxThroughS3"}
-    assert all(statement["Condition"]["ArnLike"] for statement in services)
+    assert {statement["Sid"] for statement in services} == {
+        "CloudWatchLogs",
+        "FsxThroughS3",
+        "VolumesOfNodes",
+        "GrantsForVolumesOfNodes",
+    }
+    assert all(statement["Condition"].keys() & {"ArnLike", "ArnEquals"} for statement in services)
     [through_s3] = [statement for statement in services if statement["Sid"] == "FsxThroughS3"]
     assert through_s3["Condition"]["StringEquals"]["kms:CallerAccount"] == "123456789012"
 
 
-def test_a_change_of_tags_cannot_replace_the_placement_group(template: Template) -> None:
-    template.has_resource_properties("AWS::EC2::PlacementGroup", {"Strategy": "cluster", "Tags": Match.absent()})
+def test_resources_carry_the_team(template: Template) -> None:
     template.has_resource_properties(
         "AWS::EC2::VPC", {"Tags": Match.array_with([{"Key": "paceline:team", "Value": "sandbox"}])}
     )
 
 
-@pytest.mark.parametrize(
-    "name", [PARAMETER_VPC_ID, PARAMETER_EFA_SECURITY_GROUP_ID, PARAMETER_PLACEMENT_GROUP], ids=str
-)
+@pytest.mark.parametrize("name", [PARAMETER_VPC_ID, PARAMETER_EFA_SECURITY_GROUP_ID], ids=str)
 def test_publishes(template: Template, name: str) -> None:
     template.has_resource_properties("AWS::SSM::Parameter", {"Name": f"/paceline/sandbox/{name}"})

@@ -12,7 +12,6 @@ from paceline.spec.base import Record
 from paceline.spec.documents import nearest
 from paceline.spec.errors import ParameterError
 
-
 Family = Literal["nvidia", "neuron"]
 
 
