@@ -9,7 +9,7 @@ from constructs import Construct
 
 from paceline.catalog.fsx import open_zfs
 from paceline.catalog.instance_types import InstanceType
-from paceline.catalog.slurm import pcs
+from paceline.catalog.slurm import image_kind, pcs
 from paceline.spec.names import (
     PARAMETER_REPOSITORY_PREFIX,
     PARAMETER_SLURM_CLUSTER_ID,
@@ -19,8 +19,10 @@ from paceline.spec.names import (
     TAG_TEAM,
     parameter_path,
 )
+from paceline_constructs.capacity.capacity_source import CapacitySource
 from paceline_constructs.guardrails.instance_volumes import grant_instance_volumes
 from paceline_constructs.slurm.cluster import SlurmCluster, SlurmClusterProps
+from paceline_constructs.slurm.compute_node_group import ComputeNodeGroup, ComputeNodeGroupProps
 from paceline_constructs.slurm.login_nodes import LoginNodes, LoginNodesProps
 from paceline_constructs.slurm.node_role import NodeRole
 from paceline_constructs.slurm.user_data import NodeProps, user_data
@@ -38,8 +40,8 @@ _PCS_ROLE = "pcs.amazonaws.com/AWSServiceRoleForPCS"
 
 
 class SlurmStack(TeamStack):
-    """Capacity stacks take `cluster_id`, `instance_profile_arn`, `nodes` (a security group for every interface that has
-    an address) and, for their instance type, `image_id` and `user_data`.
+    """What capacity stacks need: `nodes`, the security group of every interface that has an address, `user_data` for an
+    instance type, and `add_nodes`.
     """
 
     def __init__(
@@ -116,9 +118,19 @@ class SlurmStack(TeamStack):
         self.publish(PARAMETER_SLURM_HOMES, homes.source)
         self.publish(PARAMETER_SLURM_LUSTRE, storage.file_system.source)
 
-    def image_id(self, hardware: InstanceType) -> str:
-        """The AMI for nodes of that type."""
-        return self._settings.images[image_kind(hardware)]
+    def add_nodes(self, scope: Construct, name: str, source: CapacitySource) -> ComputeNodeGroup:
+        """Make the nodes of `source` a group of the cluster and a queue, both called `name`, as a part of `scope`."""
+        return ComputeNodeGroup(
+            scope,
+            "Nodes",
+            props=ComputeNodeGroupProps(
+                name=name,
+                cluster_id=self.cluster_id,
+                instance_profile_arn=self.instance_profile_arn,
+                image_id=self._settings.images[image_kind(source.hardware)],
+                source=source,
+            ),
+        )
 
     def user_data(self, hardware: InstanceType) -> str:
         """What nodes of that type run at their first boot: text without references, before base64."""
@@ -152,10 +164,3 @@ class SlurmStack(TeamStack):
         for repository in registry.repositories.values():
             role.grant_pull(repository, key)
         return role
-
-
-def image_kind(hardware: InstanceType) -> Literal["nvidia", "nvidia-arm64", "neuron"]:
-    """Which of slurm.images nodes of that type run."""
-    if hardware.family == "neuron":
-        return "neuron"
-    return "nvidia-arm64" if hardware.cpu_arch == "arm64" else "nvidia"

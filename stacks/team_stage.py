@@ -48,7 +48,9 @@ class TeamStage(Stage):
             else None
         )
         self.capacity = {
-            name: CapacityStack(self, f"Capacity-{name}", team=team, name=name, foundation=self.foundation)
+            name: CapacityStack(
+                self, f"Capacity-{name}", team=team, name=name, foundation=self.foundation, slurm=self.slurm
+            )
             for name in team.parameters.capacity
         }
         tag(self, TAG_TEAM, team.name)

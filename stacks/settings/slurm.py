@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from paceline.catalog.fsx import open_zfs
-from paceline.catalog.slurm import pcs
+from paceline.catalog.slurm import ImageKind, pcs
 from paceline.spec.base import Record
 from paceline.spec.documents import nearest
 from stacks.settings.addresses import ZoneId
@@ -15,8 +15,6 @@ from stacks.settings.update import DRAIN, LIVE, REPLACE
 
 AmiId = Annotated[str, Field(pattern=r"^ami-[0-9a-f]{17}$")]
 _SIZES = ", ".join(f"{size.nodes} for {size.name}" for size in pcs().sizes)
-
-ImageKind = Literal["cpu", "nvidia", "nvidia-arm64", "neuron"]
 
 
 class Homes(Record):

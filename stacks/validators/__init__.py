@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from paceline.spec.documents import Document
 from paceline.spec.errors import Problem
 from stacks.settings import Team
-from stacks.validators import capacity, network, storage
+from stacks.validators import capacity, hyperpod, network, slurm, storage
 
 _SECTIONS: tuple[Callable[[Team, Document], Iterator[Problem]], ...] = (
     network.problems,
     storage.problems,
     capacity.problems,
+    slurm.problems,
+    hyperpod.problems,
 )
 
 

@@ -12,24 +12,7 @@ from constructs import Construct
 from paceline.catalog.slurm import Ports
 from paceline_constructs.network.closed_egress import close_egress
 from paceline_constructs.slurm.accounting import accounting
-from paceline_constructs.slurm.user_data import EPILOG, HEALTH, PROLOG
-
-# a check takes about a second; an idle node that breaks is drained within this time
-_HEALTH_CHECK_SECONDS = 300
-
-
-def own_settings(ports: Ports) -> dict[str, str]:
-    """What paceline itself writes into slurm.conf."""
-    first, last = ports.srun
-    return {
-        "Prolog": PROLOG,
-        "Epilog": EPILOG,
-        "PrologFlags": "Alloc,Contain",  # the prolog runs on all nodes of a job before any of its tasks
-        "HealthCheckProgram": HEALTH,
-        "HealthCheckInterval": str(_HEALTH_CHECK_SECONDS),
-        "HealthCheckNodeState": "IDLE",  # never beside a job that is being measured
-        "SrunPortRange": f"{first}-{last}",
-    }
+from paceline_constructs.slurm.settings import own_settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

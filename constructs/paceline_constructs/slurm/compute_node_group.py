@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
-from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_pcs as pcs
 from constructs import Construct
 
+from paceline_constructs.capacity.capacity_source import CapacitySource
 from paceline_constructs.slurm.queue import Queue
-
-
-class NodeSource(Protocol):
-    """Where the nodes come from: what CapacitySource offers, as far as PCS asks for it."""
-
-    @property
-    def launch_template(self) -> ec2.CfnLaunchTemplate: ...
-    @property
-    def instance_type(self) -> str: ...
-    @property
-    def nodes(self) -> int: ...
-    @property
-    def min_nodes(self) -> int: ...
-    @property
-    def subnet(self) -> ec2.ISubnet: ...
-    @property
-    def pcs_purchase_option(self) -> str | None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +19,7 @@ class ComputeNodeGroupProps:
     cluster_id: str
     instance_profile_arn: str
     image_id: str
-    source: NodeSource
+    source: CapacitySource
 
 
 class ComputeNodeGroup(Construct):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 from functools import cache
+from typing import Literal
 
+from paceline.catalog.instance_types import InstanceType
 from paceline.catalog.tables import read_table
 from paceline.spec.base import Record
+
+ImageKind = Literal["cpu", "nvidia", "nvidia-arm64", "neuron"]
 
 
 class SlurmVersion(Record):
@@ -56,6 +60,13 @@ class PcsRules(Record):
     def size(self, name: str) -> ClusterSize:
         """The row of that size. KeyError when there is none."""
         return {size.name: size for size in self.sizes}[name]
+
+
+def image_kind(hardware: InstanceType) -> ImageKind:
+    """Which image nodes of that type need. None of the facts that it rests on may be null."""
+    if hardware.family == "neuron":
+        return "neuron"
+    return "nvidia-arm64" if hardware.cpu_arch == "arm64" else "nvidia"
 
 
 @cache
