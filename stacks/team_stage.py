@@ -12,9 +12,11 @@ from stacks.delivery import DeliveryStack
 from stacks.eks import EksStack
 from stacks.foundation import FoundationStack
 from stacks.governance import GovernanceStack
+from stacks.hyperpod import HyperPodStack
 from stacks.observability import ObservabilityStack
 from stacks.registry import RegistryStack
 from stacks.settings import Team
+from stacks.slurm import SlurmStack
 from stacks.storage import StorageStack
 
 
@@ -37,6 +39,23 @@ class TeamStage(Stage):
             if team.parameters.eks
             else None
         )
+        self.slurm = (
+            SlurmStack(
+                self,
+                "Slurm",
+                team=team,
+                foundation=self.foundation,
+                storage=self.storage,
+                registry=self.registry,
+            )
+            if team.parameters.slurm
+            else None
+        )
+        self.hyperpod = (
+            HyperPodStack(self, "HyperPod", team=team, foundation=self.foundation, storage=self.storage, eks=self.eks)
+            if team.parameters.hyperpod
+            else None
+        )
         self.capacity = {
             name: CapacityStack(
                 self,
@@ -45,6 +64,7 @@ class TeamStage(Stage):
                 name=name,
                 foundation=self.foundation,
                 eks=self.eks,
+                slurm=self.slurm,
                 alerts=self.foundation.alerts["critical"],
             )
             for name in team.parameters.capacity

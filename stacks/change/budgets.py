@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from paceline.catalog.instance_types import instance_types
 from paceline.catalog.network import usable_addresses
 from stacks.settings import Parameters
-from stacks.settings.capacity import CapacitySource
+from stacks.validators.addresses import addresses_per_node
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,13 +69,10 @@ def _taken(parameters: Parameters | None) -> dict[str, int]:
         return {}
     taken = {zone: len(parameters.network.interface_endpoints) for zone in parameters.network.subnets}
     for source in parameters.capacity.values():
-        taken[source.zone] = taken.get(source.zone, 0) + source.nodes * _per_node(source)
+        taken[source.zone] = taken.get(source.zone, 0) + source.nodes * addresses_per_node(
+            source, instance_types()[source.instance_type]
+        )
     return taken
-
-
-def _per_node(source: CapacitySource) -> int:
-    layouts = instance_types()[source.instance_type].layouts or {}
-    return min((layout.min_private_ips for layout in layouts.values()), default=0)
 
 
 def _counted(parameters: Parameters | None) -> Counter[tuple[str, str]]:

@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterator
 from paceline.spec.documents import Document
 from paceline.spec.errors import Problem
 from stacks.settings import Team
-from stacks.validators import alerts, capacity, delivery, eks, governance, network, observability, storage
+from stacks.validators import (
+    alerts,
+    capacity,
+    delivery,
+    eks,
+    governance,
+    hyperpod,
+    network,
+    observability,
+    slurm,
+    storage,
+)
 
 _SECTIONS: tuple[Callable[[Team, Document], Iterator[Problem]], ...] = (
     network.problems,
@@ -18,6 +29,8 @@ _SECTIONS: tuple[Callable[[Team, Document], Iterator[Problem]], ...] = (
     observability.problems,
     governance.problems,
     delivery.problems,
+    slurm.problems,
+    hyperpod.problems,
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jsii
 from aws_cdk import Acknowledgment, App, Stack, Validations
+from aws_cdk import aws_s3 as s3
 from cdk_nag import AwsSolutionsChecks
 from constructs import IConstruct, IValidation
 
@@ -33,6 +34,11 @@ def acknowledge_wildcard(construct: IConstruct, resource: str, reason: str) -> N
     and the finding's id spells it out; so the acknowledgement is made then.
     """
     construct.node.add_validation(_Wildcard(construct, resource, reason))
+
+
+def acknowledge_objects(construct: IConstruct, bucket: s3.IBucket, reason: str) -> None:
+    """Let a policy of `construct` name all objects of `bucket`."""
+    acknowledge_wildcard(construct, bucket.arn_for_objects("*"), reason)
 
 
 @jsii.implements(IValidation)
