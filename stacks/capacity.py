@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
@@ -14,16 +12,17 @@ from paceline.spec.capacity import CapacityRecord
 from paceline.spec.names import TAG_CAPACITY, TAG_TEAM, parameter_capacity
 from paceline_constructs.capacity.capacity_source import CapacitySource, CapacitySourceProps
 from paceline_constructs.capacity.end_alarms import EndAlarms, EndAlarmsProps
+from stacks.eks import EksStack
 from stacks.foundation import FoundationStack
 from stacks.settings import Team
+from stacks.slurm import SlurmStack
 from stacks.team_stack import TeamStack
 
 
 class CapacityStack(TeamStack):
     """One per source, so that the end of a reservation replaces a small stack.
 
-    HyperPod launches its nodes by itself: for its sources the stack holds the record and the alarms. Without `alerts`
-    there are no alarms.
+    HyperPod launches its nodes by itself: for its sources the stack holds the record and the alarms.
     """
 
     def __init__(
@@ -34,16 +33,22 @@ class CapacityStack(TeamStack):
         team: Team,
         name: str,
         foundation: FoundationStack,
-        alerts: sns.ITopic | None = None,
+        eks: EksStack | None = None,
+        slurm: SlurmStack | None = None,
     ) -> None:
         super().__init__(scope, construct_id, team=team, description=f"accelerators {name}")
         self.name, self.settings = name, team.parameters.capacity[name]
-        self.source = None if self.settings.serves == "hyperpod" else self._source(foundation, ())
-        if alerts is not None:
-            self._add_alarms(alerts)
+        eks = eks if self.settings.serves == "eks" else None
+        slurm = slurm if self.settings.serves == "slurm" else None
+        self.source = None if self.settings.serves == "hyperpod" else self._source(foundation, eks, slurm)
+        if eks and self.source:
+            eks.add_nodes(self, name, self.settings.zone, self.source)
+        if slurm and self.source:
+            slurm.add_nodes(self, name, self.source)
+        self._add_alarms(foundation.alerts["critical"])
         self.publish(parameter_capacity(name), self._record().model_dump_json(exclude_none=True))
 
-    def _source(self, foundation: FoundationStack, groups: Sequence[ec2.ISecurityGroup]) -> CapacitySource:
+    def _source(self, foundation: FoundationStack, eks: EksStack | None, slurm: SlurmStack | None) -> CapacitySource:
         settings, row = self.settings, instance_type(self.settings.instance_type)
         layout = row.layout(settings.layout)
         assert layout is not None, "validators/capacity.py refuses types and layouts without wiring"
@@ -56,7 +61,7 @@ class CapacityStack(TeamStack):
                 zone_id=settings.zone,
                 subnet=foundation.network.subnets[settings.zone],
                 efa=foundation.efa,
-                security_groups=groups,
+                security_groups=(slurm.nodes,) if slurm else eks.security_groups if eks else (),
                 purchase=settings.purchase.kind,
                 reservation=self._bought("reservation"),
                 placement_group=self._bought("placement_group"),
@@ -66,6 +71,7 @@ class CapacityStack(TeamStack):
                 spares=settings.spares,
                 volume_gib=settings.volume_gib,
                 encryption_key=foundation.key,
+                user_data=slurm.user_data(row) if slurm else None,
                 tags={TAG_TEAM: self.team.name, TAG_CAPACITY: self.name},
             ),
         )

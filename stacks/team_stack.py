@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from paceline.spec.names import TAG_STACK, parameter_path
 from paceline_constructs.guardrails.tags import tag
 from stacks.settings import Team
+from stacks.settings.retention import LogDays
+
+_RETENTION: dict[LogDays, logs.RetentionDays] = {
+    30: logs.RetentionDays.ONE_MONTH,
+    90: logs.RetentionDays.THREE_MONTHS,
+    365: logs.RetentionDays.ONE_YEAR,
+    3653: logs.RetentionDays.TEN_YEARS,
+}
+
+
+def log_retention(days: LogDays) -> logs.RetentionDays:
+    """What CDK calls `days`."""
+    return _RETENTION[days]
 
 
 class TeamStack(Stack):

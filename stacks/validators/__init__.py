@@ -7,12 +7,30 @@ from collections.abc import Callable, Iterator
 from paceline.spec.documents import Document
 from paceline.spec.errors import Problem
 from stacks.settings import Team
-from stacks.validators import capacity, network, storage
+from stacks.validators import (
+    alerts,
+    capacity,
+    delivery,
+    eks,
+    governance,
+    hyperpod,
+    network,
+    observability,
+    slurm,
+    storage,
+)
 
 _SECTIONS: tuple[Callable[[Team, Document], Iterator[Problem]], ...] = (
     network.problems,
     storage.problems,
     capacity.problems,
+    eks.problems,
+    alerts.problems,
+    observability.problems,
+    governance.problems,
+    delivery.problems,
+    slurm.problems,
+    hyperpod.problems,
 )
 
 

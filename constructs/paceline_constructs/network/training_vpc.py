@@ -30,7 +30,7 @@ class TrainingVpcProps:
 
 
 class TrainingVpc(Construct):
-    """The network of a team: `vpc`, and `subnets` by zone id.
+    """The network of a team: `vpc`, `subnets` by zone id, and the endpoints' `endpoint_security_group` (if there are any).
 
     The subnets are placed by zone *id*: zone names differ between accounts, and capacity is reserved by id. ec2.Vpc
     places by name only and looks the names up, so VPC and subnets are made from their CloudFormation types here.
@@ -58,7 +58,7 @@ class TrainingVpc(Construct):
             isolated_subnet_ids=[subnet.subnet_id for subnet in self.subnets.values()],
             isolated_subnet_route_table_ids=[subnet.route_table.route_table_id for subnet in self.subnets.values()],
         )
-        self._add_endpoints(props)
+        self.endpoint_security_group = self._add_endpoints(props)
         self._add_flow_logs(props)
 
     def _subnet(self, network: ec2.CfnVPC, zone_id: str, block: IPv4Network) -> ec2.ISubnet:
@@ -85,13 +85,13 @@ class TrainingVpc(Construct):
             route_table_id=table.ref,
         )
 
-    def _add_endpoints(self, props: TrainingVpcProps) -> None:
+    def _add_endpoints(self, props: TrainingVpcProps) -> ec2.SecurityGroup | None:
         subnets = ec2.SubnetSelection(subnets=list(self.subnets.values()))
         ec2.GatewayVpcEndpoint(
             self, "S3Endpoint", vpc=self.vpc, service=ec2.GatewayVpcEndpointAwsService.S3, subnets=[subnets]
         )
         if not props.interface_endpoints:
-            return
+            return None
         # one group for all of them: they have the same one rule
         group = ec2.SecurityGroup(
             self,
@@ -111,6 +111,7 @@ class TrainingVpc(Construct):
                 security_groups=[group],
                 open=False,  # the rule above is the only one
             )
+        return group
 
     def _add_flow_logs(self, props: TrainingVpcProps) -> None:
         group = logs.LogGroup(

@@ -7,6 +7,19 @@ TAG_STACK = "paceline:stack"
 TAG_VERSION = "paceline:version"
 TAG_CAPACITY = "paceline:capacity"
 
+# Labels of Kubernetes nodes.
+LABEL_TEAM = "paceline.dev/team"
+LABEL_ROLE = "paceline.dev/role"
+LABEL_CAPACITY = "paceline.dev/capacity"
+LABEL_ACCELERATOR = "paceline.dev/accelerator"
+LABEL_ZONE_ID = "paceline.dev/zone-id"
+ROLE_SYSTEM = "system"
+ROLE_ACCELERATOR = "accelerator"
+
+# Taints that keep everything but jobs from accelerator nodes: key and value by family. The keys are those that the
+# vendors' device plugins tolerate.
+TAINTS = {"nvidia": ("nvidia.com/gpu", "present"), "neuron": ("aws.amazon.com/neuron", "present")}
+
 # Environment of every process of a run.
 ENV_RUN_TOKEN = "PACELINE_RUN_TOKEN"
 
@@ -23,6 +36,32 @@ PARAMETER_DATA_BUCKET = "storage/data-bucket"
 PARAMETER_CHECKPOINT_BUCKET = "storage/checkpoint-bucket"
 PARAMETER_FILE_SYSTEM_ID = "storage/file-system-id"
 PARAMETER_REPOSITORY_PREFIX = "registry/repository-prefix"
+PARAMETER_EKS_CLUSTER = "eks/cluster-name"
+PARAMETER_EKS_NODE_ROLE = "eks/node-role-arn"
+PARAMETER_EKS_SOFTWARE_PROJECT = "eks/software-project"
+PARAMETER_SLURM_CLUSTER_ID = "slurm/cluster-id"
+PARAMETER_SLURM_HOMES = "slurm/homes"  # what a node mounts as /home
+PARAMETER_SLURM_LUSTRE = "slurm/lustre"  # what a node mounts as /fsx
+PARAMETER_HYPERPOD_CLUSTER_ARN = "hyperpod/cluster-arn"
+PARAMETER_CRITICAL_TOPIC = "alerts/critical-topic"
+PARAMETER_WARNING_TOPIC = "alerts/warning-topic"
+PARAMETER_SESSION_DOCUMENT = "access/session-document"
+PARAMETER_METRICS_ENDPOINT = "observability/metrics-endpoint"
+PARAMETER_METRICS_WRITER = "observability/metrics-writer-role"
+PARAMETER_GRAFANA_ENDPOINT = "observability/grafana-endpoint"
+PARAMETER_RUN_ROLE = "governance/run-role"
+PARAMETER_RESEARCHER_ROLE = "governance/researcher-role"
+PARAMETER_OPERATOR_ROLE = "governance/operator-role"
+PARAMETER_DEPLOYER_ROLE = "delivery/deployer-role"
+PARAMETER_PREVIEW_ROLE = "delivery/preview-role"
+
+# Where paceline's own programs run.
+SYSTEM_NAMESPACE = "paceline-system"
+
+# Pods that have a role of their own, as (namespace, service account).
+RUN_POD = ("paceline-runs", "paceline-run")
+PROMETHEUS_POD = ("paceline-observability", "prometheus")
+GRAFANA_POD = ("paceline-observability", "grafana")
 
 
 def parameter_capacity(source: str) -> str:

@@ -1,0 +1,85 @@
+"""Nodes without accelerators, for what the cluster itself runs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_eks as eks
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from paceline.catalog.versions import eks_image_type
+from paceline.spec.names import LABEL_ROLE, LABEL_ZONE_ID, ROLE_SYSTEM
+from paceline_constructs.eks.cluster import Cluster
+
+# a g after the generation's number: c7g, m8gd, im4gn
+_GRAVITON = re.compile(r"[a-z]+\d+g")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SystemNodeGroupProps:
+    """`subnet` lies in the zone `zone_id`. `encryption_key` must let Auto Scaling use it."""
+
+    cluster: Cluster
+    node_role: iam.IRole
+    zone_id: str
+    subnet: ec2.ISubnet
+    instance_type: str
+    min_nodes: int
+    max_nodes: int
+    volume_gib: int
+    encryption_key: kms.IKey
+
+
+class SystemNodeGroup(Construct):
+    """A managed node group in one zone, so that each zone has its share and knows its pods' subnet.
+
+    No taint: whatever tolerates none lands here.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, props: SystemNodeGroupProps) -> None:
+        super().__init__(scope, construct_id)
+        template = ec2.CfnLaunchTemplate(
+            self,
+            "LaunchTemplate",
+            launch_template_data=ec2.CfnLaunchTemplate.LaunchTemplateDataProperty(
+                instance_type=props.instance_type,
+                security_group_ids=[props.cluster.security_group.security_group_id],
+                # one hop: a pod asks Pod Identity for permissions, not the node
+                metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
+                    http_tokens="required", http_put_response_hop_limit=1
+                ),
+                block_device_mappings=[
+                    ec2.CfnLaunchTemplate.BlockDeviceMappingProperty(
+                        device_name="/dev/xvda",
+                        ebs=ec2.CfnLaunchTemplate.EbsProperty(
+                            volume_size=props.volume_gib,
+                            volume_type="gp3",
+                            encrypted=True,
+                            kms_key_id=props.encryption_key.key_arn,
+                            delete_on_termination=True,
+                        ),
+                    )
+                ],
+            ),
+        )
+        self.node_group = eks.CfnNodegroup(
+            self,
+            "NodeGroup",
+            cluster_name=props.cluster.cluster_name,
+            node_role=props.node_role.role_arn,
+            subnets=[props.subnet.subnet_id],
+            ami_type=eks_image_type(None, "arm64" if _GRAVITON.match(props.instance_type) else "x86_64"),
+            launch_template=eks.CfnNodegroup.LaunchTemplateSpecificationProperty(
+                id=template.ref, version=template.attr_latest_version_number
+            ),
+            labels={LABEL_ROLE: ROLE_SYSTEM, LABEL_ZONE_ID: props.zone_id},
+            scaling_config=eks.CfnNodegroup.ScalingConfigProperty(
+                min_size=props.min_nodes, max_size=props.max_nodes, desired_size=props.min_nodes
+            ),
+            update_config=eks.CfnNodegroup.UpdateConfigProperty(max_unavailable=1),
+            node_repair_config=eks.CfnNodegroup.NodeRepairConfigProperty(enabled=True),
+        )
