@@ -54,7 +54,7 @@ diff: setup ## what a deployment would change: make diff TEAM=sandbox
 	@$(BIN)/cdk diff '$(TEAM)/*'
 
 bench: setup ## every table of benchmarks/
-	@for table in benchmarks/*.py; do $(PYTHON_BIN) "$$table" || exit 1; done
+	@for table in benchmarks/*.py; do $(PYTHON_BIN) -m benchmarks.$$(basename "$$table" .py) || exit 1; done
 
 schemas: setup ## the generated JSON schemas that editors complete from
 	$(PYTHON_BIN) -m stacks.schema

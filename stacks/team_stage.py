@@ -37,16 +37,14 @@ class TeamStage(Stage):
                 f"Capacity-{name}",
                 team=team,
                 name=name,
-                source=source,
                 foundation=self.foundation,
                 alerts=self.foundation.alerts["critical"],
             )
-            for name, source in team.parameters.capacity.items()
+            for name in team.parameters.capacity
         }
 
-        cluster_name = None  # eks.cluster_name
         self.observability = (
-            ObservabilityStack(self, "Observability", team=team, foundation=self.foundation, cluster_name=cluster_name)
+            ObservabilityStack(self, "Observability", team=team, foundation=self.foundation, cluster_name=None)
             if team.parameters.observability
             else None
         )
@@ -59,7 +57,7 @@ class TeamStage(Stage):
                 storage=self.storage,
                 registry=self.registry,
                 observability=self.observability,
-                cluster_name=cluster_name,
+                cluster_name=None,
             )
             if team.parameters.governance
             else None

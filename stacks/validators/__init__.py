@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from paceline.spec.documents import Document
 from paceline.spec.errors import Problem
 from stacks.settings import Team
-from stacks.validators import alerts, delivery, governance, network, observability, storage
+from stacks.validators import alerts, capacity, delivery, governance, network, observability, storage
 
 _SECTIONS: tuple[Callable[[Team, Document], Iterator[Problem]], ...] = (
     network.problems,
@@ -16,6 +16,7 @@ _SECTIONS: tuple[Callable[[Team, Document], Iterator[Problem]], ...] = (
     observability.problems,
     governance.problems,
     delivery.problems,
+    capacity.problems,
 )
 
 

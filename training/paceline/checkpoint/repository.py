@@ -1,8 +1,11 @@
 """Durable checkpoints of a run: a folder per step, a manifest written last, a pointer after it.
 
-    <root>/step-00000020/rank-00000.safetensors   one shard file per rank
-    <root>/step-00000020/manifest.json            its presence commits the checkpoint
-    <root>/latest.json                            a hint, never trusted by itself
+    <root>/step-00000020/rank-00000.generation-0003.safetensors   one shard file per rank
+    <root>/step-00000020/manifest.json                            its presence commits the checkpoint
+    <root>/latest.json                                            a hint, never trusted by itself
+
+A file carries the generation that wrote it: what a node that was lost still uploads can never alter a checkpoint that
+a later generation has committed.
 
 Readers trust manifests only. A checkpoint without one, with a short file or a wrong hash does not exist; the next
 older one is taken, and the caller is told why.
@@ -11,6 +14,7 @@ older one is taken, and the caller is told why.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 
 from pydantic import ValidationError
@@ -19,6 +23,7 @@ from paceline.clients.object_store import ObjectStore
 from paceline.spec.errors import CheckpointError
 from paceline.spec.manifest import LATEST_NAME, MANIFEST_NAME, CheckpointFile, CheckpointManifest, LatestPointer
 
+_FILE = re.compile(r"step-(\d{8,})/([^/]+)")
 Rejected = Callable[[int | None, str, str], None]
 
 
@@ -26,8 +31,8 @@ def step_folder(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def shard_name(rank: int) -> str:
-    return f"rank-{rank:05d}.safetensors"
+def shard_name(rank: int, generation: int) -> str:
+    return f"rank-{rank:05d}.generation-{generation:04d}.safetensors"
 
 
 class CheckpointRepository:
@@ -39,11 +44,13 @@ class CheckpointRepository:
     def uri(self, step: int) -> str:
         return f"{self.store.uri}/{step_folder(step)}"
 
-    def put_shard(self, step: int, rank: int, content: bytes | bytearray | memoryview) -> CheckpointFile:
+    def put_shard(
+        self, step: int, rank: int, content: bytes | bytearray | memoryview, *, generation: int
+    ) -> CheckpointFile:
         """Write one rank's file; it belongs to no checkpoint until a manifest names it."""
-        digest = hashlib.sha256(content).hexdigest()
-        self.store.put(f"{step_folder(step)}/{shard_name(rank)}", content)
-        return CheckpointFile(name=shard_name(rank), bytes=len(content), sha256=digest, rank=rank)
+        digest, name = hashlib.sha256(content).hexdigest(), shard_name(rank, generation)
+        self.store.put(f"{step_folder(step)}/{name}", content)
+        return CheckpointFile(name=name, bytes=len(content), sha256=digest, rank=rank)
 
     def commit(self, manifest: CheckpointManifest) -> None:
         """Make the checkpoint exist: manifest first, pointer after it."""
@@ -54,8 +61,7 @@ class CheckpointRepository:
 
     def steps(self) -> list[int]:
         """Steps that have a manifest, newest first. Says nothing about what the manifests are worth."""
-        folders = (key.split("/") for key in self.store.list("step-") if key.endswith(f"/{MANIFEST_NAME}"))
-        return sorted((int(folder[0].removeprefix("step-")) for folder in folders if len(folder) == 2), reverse=True)
+        return sorted({step for step, name in self._files() if name == MANIFEST_NAME}, reverse=True)
 
     def manifest(self, step: int) -> CheckpointManifest:
         """The manifest of `step`; CheckpointError when there is none or it is not one."""
@@ -116,14 +122,20 @@ class CheckpointRepository:
                 rejected(step, self.uri(step), error.problems[0].message)
         return None
 
-    def prune(self, keep: int) -> list[int]:
-        """Remove all but the `keep` newest committed checkpoints, manifest first: none is ever half there."""
-        removed = self.steps()[keep:]
-        for step in removed:
-            self.store.delete(f"{step_folder(step)}/{MANIFEST_NAME}")
-            for key in list(self._files(step)):
-                self.store.delete(key)
-        return removed
+    def prune(self, keep: int, *, newest: int) -> list[int]:
+        """Remove the files of all steps older than the `keep` newest committed checkpoints up to `newest`, manifest
+        first: none is ever half there. Returns the steps that had files.
 
-    def _files(self, step: int) -> Iterator[str]:
-        return self.store.list(f"{step_folder(step)}/")
+        What lies above `newest` does not count: the run went back behind it because it is damaged.
+        """
+        kept = [step for step in self.steps() if step <= newest][:keep]
+        overtaken = [(step, name) for step, name in self._files() if kept and step < kept[-1]]
+        for step, name in sorted(overtaken, key=lambda file: file[1] != MANIFEST_NAME):
+            self.store.delete(f"{step_folder(step)}/{name}")
+        return sorted({step for step, _ in overtaken}, reverse=True)
+
+    def _files(self) -> Iterator[tuple[int, str]]:
+        """Step and name of every file in a step's folder."""
+        for key in self.store.list("step-"):
+            if found := _FILE.fullmatch(key):
+                yield int(found[1]), found[2]

@@ -6,6 +6,7 @@ the rooms that they use inside their commands, so that the command line starts a
 
 from __future__ import annotations
 
+import errno
 import traceback
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from paceline.cli.console import print_error
 from paceline.cli.demo import demo
 from paceline.cli.report import report
 from paceline.cli.run import run
-from paceline.spec.errors import EXIT_INTERRUPTED, PacelineError
+from paceline.spec.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, PacelineError
 
 
 class _Root(TyperGroup):
@@ -32,6 +33,14 @@ class _Root(TyperGroup):
                 traceback.print_exc()
             print_error(error)
             raise typer.Exit(error.exit_code) from error
+        except OSError as cause:  # a full disk, a missing permission: wherever it shows, a person can cure it
+            if cause.errno == errno.EPIPE:
+                raise  # who read our output has left
+            if ctx.params["debug"]:
+                traceback.print_exc()
+            place = f"{cause.filename}: " if cause.filename else ""
+            print_error(PacelineError(f"{place}{cause.strerror or cause}", "mend that, and run the command again"))
+            raise typer.Exit(EXIT_USER_ERROR) from cause
         except KeyboardInterrupt as interrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from interrupt

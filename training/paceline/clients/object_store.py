@@ -7,19 +7,26 @@ new content or what it held before.
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from paceline.spec.errors import PacelineError
+from paceline.spec.errors import PacelineError, StorageError
 
 Bytes = bytes | bytearray | memoryview
 
+_REFUSED_HINT = "check that the bucket exists and that your role or profile may use it"
+_UNREACHABLE_HINT = "check the credentials, AWS_REGION, AWS_ENDPOINT_URL and the network, then try again"
+
 
 class ObjectStore(Protocol):
-    """What the rest of paceline asks of storage. Keys use `/` and are relative to `uri`."""
+    """What the rest of paceline asks of storage. Keys use `/` and are relative to `uri`.
+
+    A directory that refuses raises OSError, a bucket that refuses or cannot be reached StorageError.
+    """
 
     uri: str
 
@@ -50,15 +57,15 @@ class DirectoryStore:
     def put(self, key: str, content: Bytes) -> None:
         target = self.root / key
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with temporary.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).replace(target)
+            temporary.replace(target)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
     def get(self, key: str) -> bytes:
@@ -86,37 +93,52 @@ class BucketStore:
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self.uri = f"s3://{bucket}/{self.prefix}".rstrip("/")
         retries = Config(retries={"max_attempts": 5, "mode": "standard"}, connect_timeout=5, read_timeout=60)
-        self._client = boto3.client("s3", config=retries)
+        with self._translated():
+            self._client = boto3.client("s3", config=retries)
 
     def put(self, key: str, content: Bytes) -> None:
         import io
 
-        self._client.upload_fileobj(io.BytesIO(content), self.bucket, self.prefix + key)
+        with self._translated(key):
+            self._client.upload_fileobj(io.BytesIO(content), self.bucket, self.prefix + key)
 
     def get(self, key: str) -> bytes:
-        try:
+        with self._translated(key):
             return self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"].read()
-        except self._client.exceptions.ClientError as cause:
-            raise self._translated(cause, key) from cause
 
     def size(self, key: str) -> int:
-        try:
+        with self._translated(key):
             return self._client.head_object(Bucket=self.bucket, Key=self.prefix + key)["ContentLength"]
-        except self._client.exceptions.ClientError as cause:
-            raise self._translated(cause, key) from cause
 
     def list(self, prefix: str = "") -> Iterator[str]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
-        for page in pages:
-            for item in page.get("Contents", []):
-                yield item["Key"].removeprefix(self.prefix)
+        with self._translated():
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=self.prefix + prefix
+            )
+            for page in pages:
+                for item in page.get("Contents", []):
+                    yield item["Key"].removeprefix(self.prefix)
 
     def delete(self, key: str) -> None:
-        self._client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+        with self._translated(key):
+            self._client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
 
-    def _translated(self, cause: Exception, key: str) -> Exception:
-        code = getattr(cause, "response", {}).get("Error", {}).get("Code")
-        return FileNotFoundError(f"{self.uri}/{key}") if code in ("404", "NoSuchKey", "NotFound") else cause
+    @contextmanager
+    def _translated(self, key: str = "") -> Iterator[None]:
+        """What the SDK raises, in our words: FileNotFoundError for a missing key, else StorageError."""
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        where = f"{self.uri}/{key}".rstrip("/")
+        try:
+            yield
+        except ClientError as cause:
+            error = cause.response.get("Error", {})
+            if error.get("Code") in ("404", "NoSuchKey", "NotFound"):
+                raise FileNotFoundError(where) from cause
+            raise StorageError(f"{where}: {error.get('Code')}: {error.get('Message')}", _REFUSED_HINT) from cause
+        except (BotoCoreError, Boto3Error) as cause:
+            raise StorageError(f"{where}: {cause}", _UNREACHABLE_HINT) from cause
 
 
 def open_store(uri: str, error: type[PacelineError]) -> ObjectStore:

@@ -1,7 +1,13 @@
-"""Append events to a run's journal: one file per producer, one JSON line per event, flushed as it is written."""
+"""Append events to a run's journal: one file per producer, one JSON line per event, written at once.
+
+A disk that is full must not stop the work that is told of: what does not fit waits in memory for the next event.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -20,16 +26,31 @@ class Journal:
         _drop_torn_line(path)
         self.generation: int | None = None
         self._context: dict[str, Any] = {"run": run, "producer": producer, "node": node, "rank": rank}
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        self._unwritten = bytearray()
+        self._writing = threading.Lock()
 
     def emit(self, kind: type[Event], **fields: Any) -> None:
         """Write one event now. `fields` are the event's own; those given here win over the journal's context."""
         context = {**self._context, "generation": self.generation, **fields}
         event = kind(time=now(), monotonic_ns=time.monotonic_ns(), **context)
-        self._file.write(event.model_dump_json(exclude_none=True) + "\n")
+        with self._writing:
+            self._unwritten += event.model_dump_json(exclude_none=True).encode() + b"\n"
+            self._write()
 
     def close(self) -> None:
-        self._file.close()
+        """End. What still does not fit is lost."""
+        with self._writing:
+            self._write()
+            os.close(self._fd)
+
+    def _write(self) -> None:
+        try:
+            while self._unwritten:
+                del self._unwritten[: os.write(self._fd, self._unwritten)]
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
 
 
 def _drop_torn_line(path: Path) -> None:

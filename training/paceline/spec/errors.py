@@ -5,6 +5,7 @@ PacelineError
 ├── RecipeError       a recipe or an override is wrong
 ├── DataError         a dataset is missing, short or altered
 ├── CheckpointError   a checkpoint does not exist or does not verify
+├── StorageError      a place for files cannot be reached, or refuses
 ├── JournalError      a run's journal is missing, damaged or too new
 ├── DeployError       the cloud, or its emulation, refused
 ├── LaunchError       a run could not be started or kept going
@@ -76,6 +77,10 @@ class DataError(PacelineError):
 
 class CheckpointError(PacelineError):
     """A checkpoint does not exist or does not verify."""
+
+
+class StorageError(PacelineError):
+    """A place for files cannot be reached, or refuses. Says nothing about what lies there."""
 
 
 class JournalError(PacelineError):

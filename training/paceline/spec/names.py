@@ -41,6 +41,6 @@ PROMETHEUS_POD = ("paceline-observability", "prometheus")
 GRAFANA_POD = ("paceline-observability", "grafana")
 
 
-def parameter_capacity_launch_template(source: str) -> str:
-    """What a capacity source publishes: its launch template's id."""
-    return f"capacity/{source}/launch-template-id"
+def parameter_capacity(source: str) -> str:
+    """What a capacity source publishes: a spec.capacity.CapacityRecord."""
+    return f"capacity/{source}"

@@ -6,16 +6,17 @@ The files come from the nodes' reports, so a successor of the coordinator goes o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from paceline.checkpoint.repository import CheckpointRepository
 from paceline.clients.object_store import open_store
 from paceline.journal.writer import Journal
-from paceline.spec.errors import CheckpointError
+from paceline.spec.errors import CheckpointError, PacelineError
 from paceline.spec.events import CheckpointCommitted, CheckpointFailed, CheckpointRejected, now
 from paceline.spec.job import JobSpec
 from paceline.spec.manifest import CheckpointManifest
-from paceline.supervise.protocol import NodeStatus, PersistedShard
+from paceline.supervise.protocol import Failure, NodeStatus, PersistedShard
 
 
 class Committer:
@@ -27,7 +28,8 @@ class Committer:
         self._repository: CheckpointRepository | None = None
         self._committing: asyncio.Task[None] | None = None
         self._parent: int | None = None
-        self._pending: set[int] = set()
+        self._refused: set[tuple[int, int]] = set()
+        self.knows_durable = False
         self.durable_step: int | None = None
         self.committed_step = -1
         self.failure = "no node saved it"
@@ -36,28 +38,24 @@ class Committer:
     def busy(self) -> bool:
         return self._committing is not None and not self._committing.done()
 
-    def pending(self, step: int) -> bool:
-        """Whether some, but not yet all, files of `step` are durable."""
-        return step in self._pending
-
-    def newest_durable(self) -> int | None:
-        """The newest checkpoint that verifies; those that do not are reported. Blocking; run on a thread."""
+    def find_durable(self) -> None:
+        """Learn the newest checkpoint that verifies; those that do not are reported. Blocking; run on a thread."""
         manifest = self._open().newest(self._rejected)
         if manifest is not None:
             self.durable_step = self._parent = self.committed_step = manifest.step
-        return self.durable_step
+        self.knows_durable = True
 
     def step(self, statuses: Sequence[NodeStatus]) -> None:
-        """Look at what the nodes have made durable and commit what is complete."""
+        """Look at what the nodes have made durable and commit what is complete; what storage refused once is not
+        tried again: it costs the run that checkpoint."""
+        if self.busy:
+            return
         by_step: dict[tuple[int, int], dict[int, PersistedShard]] = {}
         for status in statuses:
             for shard in status.persisted:
                 if shard.step > self.committed_step:
                     by_step.setdefault((shard.step, shard.generation), {})[shard.file.rank] = shard
-        self._pending = {step for step, _ in by_step}
-        if self.busy:
-            return
-        complete = [key for key, shards in by_step.items() if len(shards) == self._job.world_size]
+        complete = {key for key, shards in by_step.items() if len(shards) == self._job.world_size} - self._refused
         if complete:
             shards = by_step[min(complete)]
             files = [shards[rank] for rank in sorted(shards)]
@@ -78,9 +76,11 @@ class Committer:
             parent=self._parent,
         )
         try:
-            await asyncio.to_thread(self._write, manifest)
+            repository = self._open()
+            await asyncio.to_thread(repository.commit, manifest)
         except Exception as error:  # noqa: BLE001 - whatever storage says, training goes on and the reason is told
-            self.failure = f"{type(error).__name__}: {error}"
+            self.failure = Failure.of(error).message
+            self._refused.add((manifest.step, shards[0].generation))
             uri = f"{self._job.checkpoints}, step {manifest.step}"
             self._journal.emit(CheckpointFailed, step=manifest.step, uri=uri, reason=self.failure)
             return
@@ -88,15 +88,12 @@ class Committer:
         self._journal.emit(
             CheckpointCommitted,
             step=manifest.step,
-            uri=self._open().uri(manifest.step),
+            uri=repository.uri(manifest.step),
             files=len(manifest.files),
             bytes=sum(file.bytes for file in manifest.files),
         )
-
-    def _write(self, manifest: CheckpointManifest) -> None:
-        repository = self._open()
-        repository.commit(manifest)
-        repository.prune(int(self._job.recipe["checkpoint"]["keep"]))
+        with contextlib.suppress(OSError, PacelineError):  # the next commit removes what could not be removed now
+            await asyncio.to_thread(repository.prune, int(self._job.recipe["checkpoint"]["keep"]), newest=manifest.step)
 
     def _rejected(self, step: int | None, uri: str, reason: str) -> None:
         self._journal.emit(CheckpointRejected, step=step, uri=uri, reason=reason)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from paceline.supervise.link import WorkerLaunch
 from paceline.supervise.memory import Pair
+from paceline.supervise.process import guarded
 from paceline.supervise.progress import Progress
 from paceline.supervise.protocol import (
     WORKER_MESSAGE,
@@ -96,7 +97,7 @@ class Crew:
                 listener.close()
             reader, writer = await asyncio.open_connection(sock=ours)
             worker = Worker(local_rank=local_rank, process=process, writer=writer, progress=progress)
-            worker.tasks.append(asyncio.create_task(self._listen(worker, reader)))
+            worker.tasks.append(guarded(self._listen(worker, reader)))
             self.workers.append(worker)
 
     @property
@@ -120,11 +121,17 @@ class Crew:
         return min((w.step for w in self.workers), default=-1)
 
     @property
+    def failed_early(self) -> bool:
+        """Some worker failed before it was ready: what it lacks, the next one will lack too."""
+        return any(w.outcome == "failed" and not w.ready for w in self.workers)
+
+    @property
     def error(self) -> Failure | None:
         return next((w.error for w in self.workers if w.outcome == "failed" and w.error), None)
 
-    def fail(self, worker: Worker, error: Failure) -> None:
-        worker.outcome, worker.error = "failed", error
+    def _fail(self, worker: Worker, error: Failure) -> None:
+        if worker.outcome is None:  # what goes wrong after the work is done changes nothing
+            worker.outcome, worker.error = "failed", error
 
     def promote(self, promotions: Sequence[Promote]) -> None:
         for worker, promotion in zip(self.workers, promotions, strict=True):
@@ -171,7 +178,7 @@ class Crew:
         code = await worker.process.wait()
         if worker.outcome is None and not self._killed:
             how = f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
-            self.fail(
+            self._fail(
                 worker, worker.error or Failure(message=f"worker {worker.local_rank} {how}", hint=f"see {self._log}")
             )
             self._changed()
@@ -186,7 +193,7 @@ class Crew:
         elif isinstance(message, WorkerFinished):
             worker.outcome = message.outcome
         elif isinstance(message, WorkerFailed):
-            self.fail(worker, message.error)
+            self._fail(worker, message.error)
         self._changed()
 
 

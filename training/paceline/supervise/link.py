@@ -26,6 +26,7 @@ from paceline.supervise.protocol import (
     StandbyReady,
     StepDone,
     StopRequested,
+    SupervisorMessage,
     WorkerFailed,
     WorkerFinished,
 )
@@ -96,14 +97,18 @@ class SupervisorLink:
             self._socket.sendall(message.model_dump_json().encode() + b"\n")
 
     def _listen(self) -> None:
-        for line in self._lines:
-            message = SUPERVISOR_MESSAGE.validate_json(line)
-            with self._changed:
-                if isinstance(message, Promote):
-                    self._promotion = message
-                elif isinstance(message, SnapshotSafe):
-                    self._safe_step = max(self._safe_step, message.step)
-                elif isinstance(message, StopRequested):
-                    self._stop = True
-                self._changed.notify_all()
-        os._exit(0)
+        try:
+            for line in self._lines:
+                self._hear(SUPERVISOR_MESSAGE.validate_json(line))
+        finally:  # also when the connection is reset, as a killed supervisor leaves it
+            os._exit(0)
+
+    def _hear(self, message: SupervisorMessage) -> None:
+        with self._changed:
+            if isinstance(message, Promote):
+                self._promotion = message
+            elif isinstance(message, SnapshotSafe):
+                self._safe_step = max(self._safe_step, message.step)
+            elif isinstance(message, StopRequested):
+                self._stop = True
+            self._changed.notify_all()

@@ -49,14 +49,14 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
     lost, suspected = [], []
     for member, view in zip(assignment.members, members, strict=True):
         if view is None or not view.present:
-            lost.append(
-                Fault(node=member.node, fault="node lost", fault_class="node_lost", evidence="no reports from it")
-            )
+            lost.append(_lost(member.node, "no reports from it"))
         elif view.suspected:
             suspected.append(member.node)
+        elif not _is_same_supervisor(member, view.status):
+            lost.append(_lost(member.node, "its supervisor was started again, without its workers and its memory"))
     if suspected and failed:
         evidence = f"connection closed, and the workers of {failed[0].status.node} lost it too"
-        lost += [Fault(node=n, fault="node lost", fault_class="node_lost", evidence=evidence) for n in suspected]
+        lost += [_lost(node, evidence) for node in suspected]
     elif suspected:
         return Waiting(reason=f"the connection to {', '.join(suspected)} broke a moment ago")
     if lost:
@@ -93,7 +93,7 @@ def plan_generation(
     places: list[str | None] = [None] * nodes
     if previous is not None:
         for member in previous.members:
-            if member.node in usable:
+            if member.node in usable and _is_same_supervisor(member, usable[member.node]):
                 places[member.first_rank // workers_per_node] = member.node
     kept = {node for node in places if node is not None}
     if late := sorted(kept - set(ready)):
@@ -119,17 +119,15 @@ def plan_generation(
 def choose_restore(
     world_size: int, previous: Assignment | None, statuses: Sequence[NodeStatus], durable_step: int | None
 ) -> Restore:
-    """Memory before disk, newer before older."""
-    holders: dict[int, dict[int, tuple[NodeStatus, HeldShard]]] = {}
+    """Memory before disk, newer before older; never snapshots of two generations together: a step that was run
+    again need not have given the same bits."""
+    holders: dict[tuple[int, int], dict[int, tuple[NodeStatus, HeldShard]]] = {}
     for status in statuses:
         for shard in status.held:
             if shard.rank < world_size and not _superseded(shard, previous):
-                by_rank = holders.setdefault(shard.step, {})
-                best = by_rank.get(shard.rank)
-                if best is None or best[1].generation < shard.generation:
-                    by_rank[shard.rank] = (status, shard)
-    whole = [step for step, by_rank in holders.items() if len(by_rank) == world_size]
-    if whole and (step := max(whole)) >= (durable_step or 0):
+                holders.setdefault((shard.step, shard.generation), {})[shard.rank] = (status, shard)
+    whole = [key for key, by_rank in holders.items() if len(by_rank) == world_size]
+    if whole and (newest := max(whole))[0] >= (durable_step or 0):
         sources = tuple(
             ShardSource(
                 rank=rank,
@@ -137,23 +135,34 @@ def choose_restore(
                 digest=shard.digest,
                 address=Address(host=status.host, port=status.peer_port),
             )
-            for rank, (status, shard) in sorted(holders[step].items())
+            for rank, (status, shard) in sorted(holders[newest].items())
         )
-        return Restore(source="memory", step=step, shards=sources)
+        return Restore(source="memory", step=newest[0], shards=sources)
     if durable_step is not None:
         return Restore(source="manifest", step=durable_step)
     return Restore(source="nothing")
 
 
 def choose_buddies(assignment: Assignment, views: Mapping[str, NodeView]) -> dict[str, NodeStatus]:
-    """Who keeps the second copy of each member's snapshots: the next member of the ring; alone, any other node."""
-    present = {n: v.status for n, v in views.items() if v.present and not v.suspected}
+    """Who keeps the second copy of each member's snapshots: the next member of the ring; alone, any other node.
+
+    One that is suspected stays: without a buddy the trainer would go on with a single copy."""
+    present = {n: v.status for n, v in views.items() if v.present}
     ring = [m.node for m in assignment.members]
     if len(ring) == 1:
         others = sorted(set(present) - set(ring))
         return {ring[0]: present[others[0]]} if others and ring[0] in present else {}
     following = zip(ring, ring[1:] + ring[:1], strict=True)
     return {node: present[buddy] for node, buddy in following if node in present and buddy in present}
+
+
+def _lost(node: str, evidence: str) -> Fault:
+    return Fault(node=node, fault="node lost", fault_class="node_lost", evidence=evidence)
+
+
+def _is_same_supervisor(member: Member, status: NodeStatus) -> bool:
+    """Whether `status` comes from the process that became the member, not from one started later on that node."""
+    return (status.host, status.peer_port) == (member.host, member.peer_port)
 
 
 def _failed_in(status: NodeStatus, generation: int) -> bool:

@@ -70,3 +70,10 @@ def age(segment: Segment) -> int:
     """The step of the whole snapshot inside, or -1."""
     header = segment.header()
     return header.step if header is not None and header.state == READY else -1
+
+
+def is_snapshot(segment: Segment, rank: int, step: int, digest: str) -> bool:
+    """Whether the whole snapshot inside says that it is this one."""
+    header = segment.header()
+    held = header is not None and header.state == READY
+    return held and header is not None and (header.rank, header.step, header.digest) == (rank, step, digest)

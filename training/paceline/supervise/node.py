@@ -16,35 +16,36 @@ import signal
 import sys
 from pathlib import Path
 
-from paceline.checkpoint.segment import Segment
 from paceline.clients.object_store import open_store
 from paceline.data.transfer import fetch
 from paceline.journal.writer import Journal
 from paceline.spec.errors import DataError
-from paceline.spec.events import Activity, PhaseChanged, SnapshotReplicated
+from paceline.spec.events import Activity, PhaseChanged
 from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_RUN_TOKEN
 from paceline.supervise import peer
 from paceline.supervise.crew import Crew, worker_command
-from paceline.supervise.memory import NodeMemory, age
+from paceline.supervise.memory import NodeMemory, is_snapshot
 from paceline.supervise.persist import Persister
-from paceline.supervise.process import die_with_parent
+from paceline.supervise.process import die_with_parent, guarded
 from paceline.supervise.protocol import (
     Address,
     Assignment,
     Directive,
     Failure,
+    Member,
     NodeStatus,
     Promote,
     Report,
     SnapshotReady,
-    SnapshotSafe,
     StopRequested,
     WorkersStatus,
 )
+from paceline.supervise.replicate import Replicator
 
 WORKER_MODULE = "paceline.train.worker"
 _RECONNECT_SECONDS = 0.05
+_STANDBY_PATIENCE_SECONDS = 2.0
 
 
 class NodeSupervisor:
@@ -59,18 +60,16 @@ class NodeSupervisor:
         self._dirty = asyncio.Event()
         self._left = asyncio.Event()
         self._persister = Persister(self.job.checkpoints, self.journal, self._dirty.set)
+        self._replicator = Replicator(self.memory, self.journal, token)
         self._server = peer.PeerServer(host, self.memory, token)
         self._active: Crew | None = None
         self._standby: Crew | None = None
         self._following: Assignment | None = None
         self._adopting: asyncio.Task[None] | None = None
         self._spawning: asyncio.Task[None] | None = None
-        self._burying: asyncio.Task[None] | None = None
-        self._buddy: Address | None = None
-        self._buddy_node: str | None = None
         self._stopping = False
-        self._replicating: dict[int, asyncio.Task[None]] = {}
         self._failure: Failure | None = None
+        self._unpromoted: Failure | None = None
         self._staged = False
         self._ended = False
 
@@ -80,12 +79,15 @@ class NodeSupervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._left.set)
         self._phase(Activity.INITIALISE)
-        staging = asyncio.create_task(self._stage())
-        reporting = asyncio.create_task(self._keep_reporting())
+        staging = guarded(self._stage())
+        reporting = guarded(self._keep_reporting())
         await self._left.wait()
-        for task in (staging, reporting, self._adopting, self._spawning, *self._replicating.values()):
+        self._replicator.stop()
+        for task in (staging, reporting, self._adopting):
             if task is not None:
                 task.cancel()
+        if self._spawning is not None:
+            await asyncio.wait([self._spawning])  # half a crew could not be killed
         for crew in (self._active, self._standby):
             if crew is not None:
                 crew.kill()
@@ -107,23 +109,27 @@ class NodeSupervisor:
         self._dirty.set()
 
     def _raise_standbys(self) -> asyncio.Task[None]:
-        if self._spawning is None or self._spawning.done():
-            self._spawning = asyncio.create_task(self._spawn())
+        if self._spawning is None or (self._spawning.done() and not self._left.is_set()):
+            self._spawning = guarded(self._spawn())
         return self._spawning
 
     async def _spawn(self) -> None:
         if self._standby is not None:
             return
         crew = Crew(changed=self._workers_changed, on_snapshot=self._on_snapshot, log=self.directory / "workers.log")
-        await crew.spawn(
-            worker_command(WORKER_MODULE),
-            segments=self.memory.own,
-            job_file=self._job_file,
-            node=self.node,
-            host=self.host,
-            data=self.directory / "data",
-        )
+        try:
+            await crew.spawn(
+                worker_command(WORKER_MODULE),
+                segments=self.memory.own,
+                job_file=self._job_file,
+                node=self.node,
+                host=self.host,
+                data=self.directory / "data",
+            )
+        except OSError as error:
+            self._failure = Failure(message=f"{self.node}: workers cannot be started: {error}")
         self._standby = crew
+        self._workers_changed()  # one may have ended before the last had begun
 
     def _workers_changed(self) -> None:
         self._dirty.set()
@@ -136,13 +142,22 @@ class NodeSupervisor:
             if under_way and self._standby is None:
                 self._raise_standbys()
         if self._standby is not None and self._standby.state == "failed":
-            self._failure = self._standby.error
+            broken, self._standby = self._standby, None
+            self._retire(broken)
+            if broken.failed_early:  # and so would the next
+                self._failure = broken.error
+            else:
+                self._raise_standbys()
+
+    def _retire(self, crew: Crew) -> None:
+        crew.kill()
+        guarded(crew.bury())
 
     # ----- what the coordinator hears and says ---------------------------------------------------------------------
 
     def status(self) -> NodeStatus:
         """All that the coordinator needs to know, now."""
-        ready = self._standby is not None and self._standby.ready and self._staged and self._adopting is None
+        ready = self._standby is not None and self._standby.ready and self._staged and not self._is_adopting
         return NodeStatus(
             node=self.node,
             host=self.host,
@@ -159,10 +174,16 @@ class NodeSupervisor:
         )
 
     def _workers_status(self) -> WorkersStatus | None:
-        if self._active is None or self._following is None:
+        if self._following is None:
+            return None
+        generation = self._following.generation
+        if self._unpromoted is not None:
+            step = self._following.restore.step
+            return WorkersStatus(generation=generation, state="failed", step=step, error=self._unpromoted)
+        if self._active is None:
             return None
         return WorkersStatus(
-            generation=self._following.generation,
+            generation=generation,
             state=self._active.state,
             step=self._active.step,
             error=self._active.error,
@@ -192,8 +213,10 @@ class NodeSupervisor:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._dirty.wait(), self.job.timeouts.heartbeat_interval)
         finally:
-            listening.cancel()
             writer.close()
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listening
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         async for line in reader:
@@ -205,69 +228,94 @@ class NodeSupervisor:
             self._left.set()
             return
         self._persister.committed(directive.committed_step)
+        self._stopping = self._stopping or directive.stop == "drain"
         assignment = directive.assignment
         current = self._following.generation if self._following is not None else -1
         if assignment is not None and assignment.generation > current:
+            self._leave_generation()
             self._following = assignment
             self.journal.generation = assignment.generation
-            if self._adopting is not None:
-                self._adopting.cancel()
-            self._adopting = asyncio.create_task(self._adopt(assignment))
-        if directive.buddy != self._buddy:
-            self._buddy, self._buddy_node = directive.buddy, directive.buddy_node
-            if self._adopting is None:  # else what is newest is about to change
-                self._replicate_newest()
-        if directive.stop == "drain" and not self._stopping and self._active is not None:
-            self._stopping = True
+            self._adopting = guarded(self._adopt(assignment, after=self._adopting))
+        if directive.buddy != self._replicator.buddy:
+            self._replicator.buddy, self._replicator.buddy_node = directive.buddy, directive.buddy_node
+            if self._active is not None:
+                self._replicator.start_newest(self._active)
+        self._pass_on_stop()
+
+    def _pass_on_stop(self) -> None:
+        if self._stopping and self._active is not None:
             self._active.send_all(StopRequested())
 
     # ----- a new generation ----------------------------------------------------------------------------------------
 
-    async def _adopt(self, assignment: Assignment) -> None:
-        """End the old generation's workers, bring the state here, promote the standbys."""
+    @property
+    def _is_adopting(self) -> bool:
+        return self._adopting is not None and not self._adopting.done()
+
+    def _leave_generation(self) -> None:
+        """At once: nothing that is still on its way in the old generation may reach the workers of the next."""
+        self._replicator.stop()
         old, self._active = self._active, None
+        self._unpromoted, self._ended = None, False
         if old is not None:
-            old.kill()
-            self._burying = asyncio.create_task(old.bury())
+            self._retire(old)
+
+    async def _adopt(self, assignment: Assignment, *, after: asyncio.Task[None] | None) -> None:
+        """Bring the state here, promote the standbys.
+
+        One generation `after` the other, since both write into the same segments; one that is overtaken meanwhile
+        leaves the standbys to the next.
+        """
+        if after is not None:
+            await asyncio.wait([after])
+        if assignment is not self._following:
+            return
         self.memory.forget_after(assignment.restore.step)
         member = assignment.member(self.node)
-        if member is None:
+        if member is None or member.peer_port != self._server.port:  # a predecessor on this node was meant
             self._phase(Activity.IDLE_RESERVED)
-            self._adopting = None
             self._dirty.set()
             return
-        self._phase(Activity.RESTART, assignment.cause)
-        crew = self._standby
-        if crew is None or not crew.ready:
-            # cannot happen while the coordinator asks `ready` first; if it does, this node is of no use
-            self._failure = Failure(message=f"{self.node}: was chosen without ready standbys")
-            return
+        starting = assignment.generation == self.job.first_generation
+        self._phase(Activity.INITIALISE if starting else Activity.RESTART, assignment.cause)
         try:
             segments = await asyncio.to_thread(self._bring_state, assignment, member.first_rank)
         except (peer.PeerError, OSError) as error:
             # its holder is gone too: say so by failing the generation, the coordinator will choose again
-            crew.fail(crew.workers[0], Failure(message=f"restore from memory: {error}"))
+            self._unpromoted = Failure(message=f"restore from memory: {error}")
             segments = []
-        self._standby, self._active, self._adopting = None, crew, None
-        if segments:
-            first = assignment.members[0]
-            crew.promote(
-                [
-                    Promote(
-                        generation=assignment.generation,
-                        rank=member.first_rank + local_rank,
-                        local_rank=local_rank,
-                        world_size=assignment.world_size,
-                        store=Address(host=first.host, port=first.store_port),
-                        restore_step=assignment.restore.step,
-                        restore_from=assignment.restore.source,
-                        restore_segment=segment,
-                    )
-                    for local_rank, segment in enumerate(segments)
-                ]
-            )
-            self._replicate_newest()
-        self._workers_changed()
+        if assignment is not self._following:
+            self._unpromoted = None
+        elif segments:
+            self._promote(assignment, member, segments)
+        self._dirty.set()
+
+    def _promote(self, assignment: Assignment, member: Member, segments: list[int]) -> None:
+        crew = self._standby
+        if crew is None or not crew.ready:
+            self._unpromoted = Failure(message="its standbys ended just before they were needed")
+            return
+        self._standby, self._active = None, crew
+        first = assignment.members[0]
+        crew.promote(
+            [
+                Promote(
+                    generation=assignment.generation,
+                    rank=member.first_rank + local_rank,
+                    local_rank=local_rank,
+                    world_size=assignment.world_size,
+                    store=Address(host=first.host, port=first.store_port),
+                    restore_step=assignment.restore.step,
+                    restore_from=assignment.restore.source,
+                    restore_segment=segment,
+                )
+                for local_rank, segment in enumerate(segments)
+            ]
+        )
+        self._replicator.start_newest(crew)
+        self._pass_on_stop()
+        # a crew that waits for a peer which will never come makes no step: have the next one ready all the same
+        asyncio.get_running_loop().call_later(_STANDBY_PATIENCE_SECONDS, self._raise_standbys)
 
     def _bring_state(self, assignment: Assignment, first_rank: int) -> list[int]:
         """For each local rank the own segment that holds the snapshot to start from; -1 when none is used."""
@@ -278,12 +326,10 @@ class NodeSupervisor:
         for local_rank, pair in enumerate(self.memory.own):
             rank = first_rank + local_rank
             source = next(s for s in restore.shards if s.rank == rank)
-            here = self.memory.find(rank, restore.step)
-            if here in pair:
-                chosen.append(pair.index(here))
-                continue
-            index = self.memory.restore_target(local_rank)
-            peer.fetch(source.address, rank, restore.step, source.digest, pair[index], self._token)
+            here = [index for index in (0, 1) if is_snapshot(pair[index], rank, restore.step, source.digest)]
+            index = here[0] if here else self.memory.restore_target(local_rank)
+            if not here:
+                peer.fetch(source.address, rank, restore.step, source.digest, pair[index], self._token)
             chosen.append(index)
         return chosen
 
@@ -295,39 +341,7 @@ class NodeSupervisor:
         segment = self.memory.own[local_rank][message.segment]
         if message.persist:
             self._persister.start(segment)
-        self._replicate(local_rank, segment)
-
-    def _replicate_newest(self) -> None:
-        """A new buddy has nothing yet: give it the newest snapshot of every local rank."""
-        for local_rank, pair in enumerate(self.memory.own):
-            newest = max(pair, key=age)
-            if self._active is not None and age(newest) >= 0:
-                self._replicate(local_rank, newest)
-
-    def _replicate(self, local_rank: int, segment: Segment) -> None:
-        if (running := self._replicating.pop(local_rank, None)) is not None and not running.done():
-            running.cancel()
-        self._replicating[local_rank] = asyncio.create_task(self._copy_to_buddy(local_rank, segment))
-
-    async def _copy_to_buddy(self, local_rank: int, segment: Segment) -> None:
-        header = segment.header()
-        assert header is not None
-        started = asyncio.get_running_loop().time()
-        if self._buddy is not None:
-            try:
-                await asyncio.to_thread(peer.hold, self._buddy, segment, self._token)
-            except peer.PeerError:
-                return  # the trainer waits; a new buddy or a new generation is on its way
-            self.journal.emit(
-                SnapshotReplicated,
-                step=header.step,
-                to_node=self._buddy_node or "",
-                bytes=header.body_bytes,
-                seconds=asyncio.get_running_loop().time() - started,
-                rank=header.rank,
-            )
-        if self._active is not None:
-            self._active.send(local_rank, SnapshotSafe(step=header.step))
+        self._replicator.start(self._active, local_rank, segment)
 
     def _phase(self, activity: Activity, cause: str | None = None) -> None:
         self.journal.emit(PhaseChanged, activity=activity, cause=cause)

@@ -17,7 +17,7 @@ from paceline.journal.writer import Journal
 from paceline.spec.errors import CheckpointError
 from paceline.spec.events import CheckpointFailed, CheckpointPersisted
 from paceline.spec.manifest import TrainerState
-from paceline.supervise.protocol import PersistedShard
+from paceline.supervise.protocol import Failure, PersistedShard
 
 
 class Persister:
@@ -64,9 +64,9 @@ class Persister:
         try:
             repository = await asyncio.to_thread(self._open)
             where = repository.uri(trainer.step)
-            file = await asyncio.to_thread(repository.put_shard, trainer.step, rank, content)
+            file = await asyncio.to_thread(repository.put_shard, trainer.step, rank, content, generation=generation)
         except Exception as error:  # noqa: BLE001 - whatever storage says, training goes on and the reason is told
-            reason = f"{type(error).__name__}: {error}"
+            reason = Failure.of(error).message
             self._journal.emit(CheckpointFailed, step=trainer.step, uri=where, reason=reason, rank=rank)
             return
         self._persisted.append(PersistedShard(step=trainer.step, generation=generation, file=file, trainer=trainer))

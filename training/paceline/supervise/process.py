@@ -1,14 +1,19 @@
-"""Child processes that never outlive their parent, and proof that none did."""
+"""Child processes that never outlive their parent, proof that none did, and tasks that never die unseen."""
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import signal
 import sys
+import traceback
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+_TASKS: set[asyncio.Task[None]] = set()
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -19,6 +24,25 @@ def die_with_parent(parent_pid: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
+        os._exit(1)
+
+
+def guarded(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task of a supervisor that is kept alive until it ends, and ends the process if it fails.
+
+    What it did not expect is a bug. Half a supervisor would leave its peers waiting; a whole one that is gone is
+    replaced.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    _TASKS.add(task)
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    _TASKS.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        traceback.print_exception(error)
         os._exit(1)
 
 

@@ -63,14 +63,19 @@ class TrainingLoop:
         self._snapshot_step: int | None = None
         self._stall_seconds = 0.0
 
-    def run(self, trainer: TrainerState) -> bool:
+    def run(self, trainer: TrainerState, *, from_memory: bool) -> bool:
         """Train from `trainer` to the end of the schedule; True when it was asked to stop before.
 
-        Every rank stops after the same step: the wish is summed with the step's totals.
+        Every rank stops after the same step: the wish is summed with the step's totals. With `from_memory` the state
+        is that of a snapshot which is being copied to a buddy, and nothing says that it is durable.
         """
         if self._speaks:
             self._journal.emit(PhaseChanged, activity=Activity.PRODUCTIVE)
         stopped, started = False, time.perf_counter()
+        if from_memory:
+            self._snapshot_step = trainer.step
+            if trainer.step == self._recipe.schedule.steps:  # a fault took the last checkpoint on its way
+                self._snapshots.begin(trainer, persist=True)
         while trainer.step < self._recipe.schedule.steps and not stopped:
             trainer, stopped, started = self._step(trainer, started)
         self._snapshots.wait()

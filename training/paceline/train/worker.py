@@ -112,7 +112,7 @@ class Worker:
                 rank=promotion.rank,
                 speaks=promotion.local_rank == 0,
             )
-            stopped = loop.run(trainer)
+            stopped = loop.run(trainer, from_memory=promotion.restore_from == "memory")
         snapshots.close()
         return stopped
 
@@ -172,8 +172,10 @@ def main() -> None:
         Worker(launch, link).run()
     except Exception as error:  # noqa: BLE001 - whatever ends a worker, the supervisor hears why
         traceback.print_exc()
-        link.failed(error)
-        os._exit(1)
+        try:
+            link.failed(error)
+        finally:
+            os._exit(1)
     sys.stdout.flush()
     os._exit(0)  # at once: threads that wait for peers must not keep the process
 

@@ -26,7 +26,7 @@ def save(repository: CheckpointRepository, step: int) -> CheckpointManifest:
         world_size=2,
         layout={"dp_shard": 2},
         trainer=TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64),
-        files=tuple(repository.put_shard(step, rank, CONTENT[rank]) for rank in (0, 1)),
+        files=tuple(repository.put_shard(step, rank, CONTENT[rank], generation=0) for rank in (0, 1)),
     )
     repository.commit(manifest)
     return manifest
@@ -51,7 +51,7 @@ def test_a_committed_checkpoint_verifies(repository: CheckpointRepository) -> No
 
 def test_without_a_manifest_there_is_no_checkpoint(repository: CheckpointRepository) -> None:
     save(repository, 20)
-    repository.put_shard(40, 0, b"x")
+    repository.put_shard(40, 0, b"x", generation=0)
     assert repository.steps() == [20]
     with pytest.raises(CheckpointError, match="no manifest"):
         repository.verify(40)
@@ -101,7 +101,42 @@ def test_a_manifest_that_lacks_a_rank_is_refused(repository: CheckpointRepositor
 def test_prune_keeps_the_newest(repository: CheckpointRepository, tmp_path: Path) -> None:
     for step in (10, 20, 30, 40):
         save(repository, step)
-    assert repository.prune(2) == [20, 10]
+    assert repository.prune(2, newest=40) == [20, 10]
     assert repository.steps() == [40, 30]
     assert not list(tmp_path.glob("step-00000010/*"))
     assert newest(repository) == (40, [])
+
+
+def test_prune_does_not_count_damaged_checkpoints_that_the_run_went_back_behind(
+    repository: CheckpointRepository, tmp_path: Path
+) -> None:
+    """Resumed from 20 because 40 is damaged, the run saves 30: that is the one to keep."""
+    for step in (20, 40, 30):
+        save(repository, step)
+    [victim] = (tmp_path / "step-00000040").glob("rank-00001.*")
+    victim.write_bytes(b"damaged")
+    assert repository.prune(1, newest=30) == [20]
+    assert newest(repository)[0] == 30
+
+
+def test_prune_removes_what_was_never_committed_and_is_overtaken(repository: CheckpointRepository) -> None:
+    repository.put_shard(10, 0, b"x", generation=0)
+    save(repository, 20)
+    repository.put_shard(30, 0, b"x", generation=0)
+    assert repository.prune(3, newest=20) == [10]
+    assert {step for step, _ in repository._files()} == {20, 30}
+
+
+def test_a_late_upload_of_an_older_generation_cannot_alter_a_committed_checkpoint(
+    repository: CheckpointRepository,
+) -> None:
+    save(repository, 20)
+    repository.put_shard(20, 0, b"of a node that was lost and came back", generation=1)
+    assert newest(repository) == (20, [])
+
+
+def test_foreign_files_beside_the_checkpoints_do_no_harm(repository: CheckpointRepository, tmp_path: Path) -> None:
+    save(repository, 20)
+    (tmp_path / "step-old").mkdir()
+    (tmp_path / "step-old" / "manifest.json").write_text("{}")
+    assert repository.steps() == [20]

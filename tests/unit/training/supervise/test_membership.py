@@ -26,12 +26,13 @@ def view(
     suspected: bool = False,
     shards: tuple[HeldShard, ...] = (),
     workers: WorkersStatus | None = None,
+    peer_port: int = 1,
 ) -> NodeView:
     status = NodeStatus(
         node=node,
         host="127.0.0.1",
         process_group=1,
-        peer_port=1,
+        peer_port=peer_port,
         store_port=2,
         ready=ready,
         held=shards,
@@ -145,6 +146,30 @@ def test_a_broken_connection_that_a_peer_confirms_is_a_lost_node() -> None:
     found = find_faults(first(), views(view("a", workers=failed(0)), view("b", suspected=True)))
     assert not isinstance(found, Waiting)
     assert [(f.node, f.fault_class) for f in found] == [("b", "node_lost")]
+
+
+def test_a_supervisor_that_was_started_again_is_another_one() -> None:
+    """It has neither workers nor memory, and nobody would ever miss it: it reports as if nothing had happened."""
+    seen = views(view("a"), view("b", peer_port=9), view("c"))
+    found = find_faults(first(), seen)
+    assert not isinstance(found, Waiting)
+    assert [(f.node, f.fault_class) for f in found] == [("b", "node_lost")]
+    planned = opened(seen, first())
+    assert isinstance(planned, Assignment)
+    assert planned.members[1].node == "b" and planned.members[1].peer_port == 9
+
+
+def test_snapshots_of_two_generations_never_make_one_state() -> None:
+    """Node z, away since generation 0, comes back with its step 9; generation 1 has run step 9 again since."""
+    second = first().model_copy(update={"generation": 2, "restore": Restore(source="memory", step=9)})
+    statuses = [view("z", shards=(held(0, 9, 0),)).status, view("b", shards=(held(1, 9, 1), held(1, 8, 1))).status]
+    assert choose_restore(2, second, statuses, 4) == Restore(source="manifest", step=4)
+
+
+def test_a_suspected_buddy_is_not_given_up() -> None:
+    ring = choose_buddies(first(), views(view("a"), view("b", suspected=True)))
+    assert ring["a"].node == "b"
+    assert choose_buddies(first(), views(view("a"), view("b", present=False))) == {}
 
 
 def test_buddies_form_a_ring_and_a_lone_node_uses_a_spare() -> None:

@@ -25,10 +25,11 @@ def drive(local: LocalRun, on_event: OnEvent, say: Callable[[str], None]) -> Run
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal interrupts
         interrupts += 1
-        if interrupts > 1:
+        if interrupts == 1:
+            say(_STOPPING)
+            local.request_stop()
+        elif interrupts == 2:  # a third must not come between the end and the last process
             raise KeyboardInterrupt
-        say(_STOPPING)
-        local.request_stop()
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:

@@ -44,13 +44,18 @@ class LocalRun:
         }
         self._coordinator: subprocess.Popen[bytes] | None = None
         self._restarts = 0
+        self._stopping = False
         self._follower = Follower(Path(job.journal))
 
     def __enter__(self) -> Self:
         self._follower.poll()  # what an earlier part of this run wrote has been told before
-        self._start_coordinator()
-        for index in range(self.job.nodes + self.job.spares):
-            self._start_node(f"node-{index}")
+        try:
+            self._start_coordinator()
+            for index in range(self.job.nodes + self.job.spares):
+                self._start_node(f"node-{index}")
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def __exit__(
@@ -73,7 +78,9 @@ class LocalRun:
             time.sleep(_POLL_SECONDS)
 
     def request_stop(self) -> None:
-        """Ask for a last checkpoint and an end after the current step."""
+        """Ask for a last checkpoint and an end after the current step. A coordinator that dies meanwhile hands the
+        wish on to its successor."""
+        self._stopping = True
         if self._coordinator is not None and self._coordinator.poll() is None:
             self._coordinator.terminate()
 
@@ -108,8 +115,17 @@ class LocalRun:
                 time.sleep(0.01)
 
     def _start_coordinator(self) -> None:
-        arguments = [str(self.directory / JOB_NAME), str(os.getpid())]
-        self._coordinator = self._spawn("paceline.supervise.coordinator", arguments, self.directory / "coordinator.log")
+        successor = ["successor"] if self._restarts else []
+        arguments = [str(self.directory / JOB_NAME), str(os.getpid()), *successor]
+        # until it can hear SIGTERM as a wish to stop, it would simply die of it
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            log = self.directory / "coordinator.log"
+            self._coordinator = self._spawn("paceline.supervise.coordinator", arguments, log)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if self._stopping:
+            self._coordinator.terminate()
 
     def _start_node(self, name: str) -> None:
         directory = self.directory / "nodes" / name

@@ -1,0 +1,189 @@
+"""A coordinator in virtual time, with nodes that say what a test wants them to."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from paceline.journal.reader import Follower
+from paceline.spec.events import Event
+from paceline.spec.job import JobSpec
+from paceline.spec.manifest import CheckpointFile, TrainerState
+from paceline.supervise.coordinator import Coordinator
+from paceline.supervise.protocol import (
+    Assignment,
+    Directive,
+    Failure,
+    NodeStatus,
+    PersistedShard,
+    WorkersState,
+    WorkersStatus,
+)
+
+E = TypeVar("E", bound=Event)
+MakeJob = Callable[..., JobSpec]
+STEPS = 12
+
+
+@pytest.fixture
+def make_job(tmp_path: Path) -> MakeJob:
+    def make(**changes: Any) -> JobSpec:
+        recipe = {
+            "name": "test",
+            "seed": 0,
+            "schedule": {"steps": STEPS},
+            "batch": {"tokens": 64},
+            "checkpoint": {"keep": 2},
+        }
+        fields: dict[str, Any] = {
+            "run": "test",
+            "recipe": recipe,
+            "recipe_sha256": "a" * 64,
+            "nodes": 2,
+            "spares": 1,
+            "dataset": str(tmp_path / "data"),
+            "data_order": "b" * 64,
+            "vocabulary": 300,
+            "checkpoints": str(tmp_path / "checkpoints"),
+            "journal": str(tmp_path / "journal"),
+            "coordinator_port": 1,
+        }
+        return JobSpec(**fields | changes)
+
+    return make
+
+
+@pytest.fixture
+def saved() -> Callable[..., PersistedShard]:
+    """A rank's file of a step that a node says is durable."""
+
+    def make(rank: int, step: int, generation: int = 0) -> PersistedShard:
+        return PersistedShard(
+            step=step,
+            generation=generation,
+            file=CheckpointFile(name=f"rank-{rank}.{generation}", bytes=1, sha256="c" * 64, rank=rank),
+            trainer=TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64),
+        )
+
+    return make
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+class FakeNode:
+    """Says what it is told to say, and remembers what it hears."""
+
+    def __init__(self, coordinator: Coordinator, name: str, port: int) -> None:
+        self._coordinator = coordinator
+        self.heard: list[Directive] = []
+        self.status = NodeStatus(
+            node=name, host="127.0.0.1", process_group=1, peer_port=port, store_port=port + 1, ready=True
+        )
+
+    def write(self, data: bytes) -> None:
+        self.heard.append(Directive.model_validate_json(data))
+
+    def is_closing(self) -> bool:
+        return False
+
+    async def drain(self) -> None: ...
+
+    @property
+    def told(self) -> Directive:
+        return self.heard[-1]
+
+    @property
+    def assignment(self) -> Assignment:
+        assert self.told.assignment is not None
+        return self.told.assignment
+
+    def say(self, **changes: Any) -> None:
+        self.status = self.status.model_copy(update=changes)
+        self._coordinator.hear(self.status, self)
+
+    def work(self, step: int, state: WorkersState = "running", **changes: Any) -> None:
+        """Follow the present assignment with workers that are at `step`."""
+        assignment = self.assignment
+        error = Failure(message="boom") if state == "failed" else None
+        workers = WorkersStatus(generation=assignment.generation, state=state, step=step, error=error)
+        member = assignment.member(self.status.node) is not None
+        self.say(following=assignment, workers=workers if member else None, **changes)
+
+
+class Stage:
+    """A coordinator, its clock and its nodes; `start` opens the first generation with a and b, c is the spare."""
+
+    def __init__(self, job: JobSpec) -> None:
+        self.job = job
+        self.now = 0.0
+        self.nodes: dict[str, FakeNode] = {}
+        self.dead = ""
+        self.replace_coordinator()
+
+    def replace_coordinator(self) -> None:
+        """The next report goes to a successor that knows nothing."""
+        self.coordinator = Coordinator(self.job, "token", clock=lambda: self.now)
+        self.coordinator._committer.find_durable()
+        for node in self.nodes.values():
+            node._coordinator = self.coordinator
+
+    def join(self, names: str = "abc") -> None:
+        for name in names:
+            self.nodes[name] = FakeNode(self.coordinator, name, 10 * ord(name))
+            self.nodes[name].say()
+
+    def start(self) -> None:
+        self.join()
+        self.wait(1.1)
+        assert self["a"].assignment.generation == self.job.first_generation
+
+    def __getitem__(self, name: str) -> FakeNode:
+        return self.nodes[name]
+
+    def wait(self, seconds: float, but: str = "") -> None:
+        """Time passes; every node keeps reporting, except those named in `but`."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now += min(0.25, end - self.now)
+            for name, node in self.nodes.items():
+                if name not in self.dead + but:
+                    node.say()
+            self.coordinator.step()
+
+    def cut(self, names: str) -> None:
+        """Nodes are killed: their connections end, and their grace."""
+        self.dead += names
+        for name in names:
+            self.coordinator._roster.hang_up(name, self.nodes[name])
+        self.wait(0.2)
+
+    def events(self, kind: type[E]) -> list[E]:
+        return [e for e in Follower(Path(self.job.journal)).poll() if isinstance(e, kind)]
+
+
+@pytest.fixture
+def stage(make_job: MakeJob) -> Stage:
+    return Stage(make_job())
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Child processes find paceline where this one does."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))

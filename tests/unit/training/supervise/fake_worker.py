@@ -1,0 +1,48 @@
+"""A worker without an engine, on the real channel: `python fake_worker.py BEHAVIOUR LAUNCH_RECORD`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from paceline.spec.manifest import TrainerState
+from paceline.supervise.link import SupervisorLink, WorkerLaunch
+
+
+def main() -> None:
+    """Do what BEHAVIOUR says."""
+    behaviour = sys.argv[1]
+    if behaviour == "broken":
+        os._exit(7)
+    launch = WorkerLaunch.model_validate_json(sys.argv[2])
+    link = SupervisorLink(launch)
+    promotion = link.wait_for_promotion()
+    if behaviour == "fails":
+        link.failed(ValueError("boom"))
+        os._exit(1)
+    step = promotion.restore_step
+    if behaviour == "snapshots":
+        step += 1
+        trainer = TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64)
+        segment = link.segments[0]
+        segment.receive(generation=promotion.generation, rank=promotion.rank, trainer=trainer, body_bytes=3)[:] = b"abc"
+        segment.finish()
+        link.snapshot_ready(0, step, persist=False)
+        link.wait_until_safe(step)
+        link.step_done(step)
+    if behaviour == "finishes":
+        link.finished(stopped=False)
+        link.failed(ValueError("while cleaning up"))
+        os._exit(1)
+    if behaviour == "waits":
+        signal.pause()  # as for a peer that never comes
+    while not link.stop_requested:
+        time.sleep(0.01)
+    link.finished(stopped=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

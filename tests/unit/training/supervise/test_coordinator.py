@@ -1,0 +1,376 @@
+"""What the coordinator decides, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paceline.spec.errors import StorageError
+from paceline.spec.events import FaultDetected, GenerationOpened, MembershipChanged, RunFinished
+from paceline.spec.job import JobSpec
+from paceline.supervise.coordinator import Coordinator
+from paceline.supervise.protocol import Failure, HeldShard, PersistedShard, Report
+
+Stage = Any  # of conftest.py, which importlib mode does not let tests import
+
+
+def shard(rank: int, step: int, generation: int = 0) -> HeldShard:
+    return HeldShard(rank=rank, step=step, generation=generation, bytes=1, digest=f"{rank}/{step}/{generation}")
+
+
+def reason(stage: Stage) -> str:
+    return str(stage.coordinator._reason)
+
+
+# ----- beginning -----------------------------------------------------------------------------------------------------
+
+
+def test_it_listens_before_it_decides_and_then_opens_with_whom_is_ready(stage: Stage) -> None:
+    stage.join()
+    stage.wait(0.9)
+    assert stage["a"].heard == []
+    stage.wait(0.2)
+    assert [m.node for m in stage["c"].assignment.members] == ["a", "b"]
+    assert stage["a"].assignment.restore.source == "nothing"
+    assert stage["a"].told.buddy_node == "b" and stage["c"].told.buddy is None
+
+
+def test_it_waits_for_spares_but_not_for_ever(stage: Stage) -> None:
+    stage.join("ab")
+    stage.wait(19)
+    assert stage["a"].told.assignment is None
+    stage.wait(3)
+    assert stage["a"].assignment.generation == 0
+
+
+def test_too_few_nodes_end_the_run_with_their_reason(stage: Stage) -> None:
+    stage.join("a")
+    stage["a"].say(failure=Failure(message="shard 3 is altered"))
+    stage.wait(stage.job.timeouts.membership + 1)
+    assert stage.coordinator.outcome == "failed"
+    assert "0 of 2 nodes are ready; shard 3 is altered" in reason(stage)
+
+
+def test_nodes_that_can_never_serve_end_the_run_at_once(stage: Stage) -> None:
+    stage.join()
+    for name in "ab":
+        stage[name].say(failure=Failure(message="shard 3 is altered", hint="upload it again"))
+    stage.wait(1.1)
+    assert (stage.coordinator.outcome, reason(stage)) == ("failed", "shard 3 is altered")
+
+
+def test_a_run_that_cannot_know_what_it_saved_does_not_begin(
+    make_job: Callable[..., JobSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would train from the beginning and prune what it has."""
+    clock = [0.0]
+    coordinator = Coordinator(make_job(), "token", clock=lambda: clock[0])
+
+    def unreachable() -> None:
+        clock[0] += 5.0
+        raise StorageError("s3://saved: cannot be reached", "check the network")
+
+    monkeypatch.setattr(coordinator._committer, "find_durable", unreachable)
+    asyncio.run(coordinator._learn_what_is_durable())
+    assert (coordinator.outcome, coordinator._reason, coordinator._hint) == (
+        "failed",
+        "s3://saved: cannot be reached",
+        "check the network",
+    )
+
+
+def test_a_run_that_trains_waits_until_storage_answers(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.start()
+    stage["a"].work(3)
+    stage.replace_coordinator()
+    committer, asked = stage.coordinator._committer, []
+    committer.knows_durable = False
+
+    def answers_the_second_time() -> None:
+        asked.append(stage.now)
+        if len(asked) == 1:
+            raise StorageError("s3://saved: cannot be reached")
+        committer.knows_durable = True
+
+    async def at_once(seconds: float) -> None: ...
+
+    monkeypatch.setattr(committer, "find_durable", answers_the_second_time)
+    monkeypatch.setattr(asyncio, "sleep", at_once)
+    stage["a"].say()
+    stage.now += 2.0
+    asyncio.run(stage.coordinator._learn_what_is_durable())
+    assert len(asked) == 2
+    assert stage.coordinator.outcome is None
+
+
+# ----- faults --------------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_node_is_replaced_from_memory(stage: Stage) -> None:
+    stage.start()
+    stage["a"].work(7, held=(shard(0, 7), shard(1, 7)))
+    stage["b"].work(7)
+    stage.cut("b")
+    assignment = stage["a"].assignment
+    assert [(m.node, m.first_rank) for m in assignment.members] == [("a", 0), ("c", 1)]
+    assert (assignment.generation, assignment.restore.source, assignment.restore.step) == (1, "memory", 7)
+    assert stage.events(GenerationOpened)[1].lost_nodes == ("b",)
+
+
+def test_a_fault_before_the_first_snapshot_begins_anew(stage: Stage) -> None:
+    stage.start()
+    stage["a"].work(0)
+    stage.cut("b")
+    assert (stage["a"].assignment.restore.source, stage["a"].assignment.restore.step) == ("nothing", 0)
+
+
+def test_a_connection_that_comes_back_in_time_is_no_fault(stage: Stage) -> None:
+    stage.start()
+    stage["b"].work(3)
+    stage.coordinator._roster.hang_up("b", stage["b"])
+    stage.coordinator.step()
+    stage.now += 0.05
+    stage["b"].say()
+    stage.wait(1.0)
+    assert stage["a"].assignment.generation == 0
+    assert stage.events(FaultDetected) == []
+
+
+def test_a_spare_that_dies_while_it_is_promoted_is_replaced(stage: Stage) -> None:
+    """The survivor's crew was used up for a generation that never began: it is waited for."""
+    stage.start()
+    stage.join("d")
+    for name in "ab":
+        stage[name].work(7, held=(shard(0, 7), shard(1, 7)))
+    stage.cut("b")
+    assert stage["a"].assignment.member("c") is not None
+    stage["a"].work(7, ready=False, store_port=None)
+    stage.cut("c")
+    assert stage["a"].assignment.generation == 1
+    stage.wait(3.0)
+    stage["a"].say(ready=True, store_port=3)
+    assert [m.node for m in stage["a"].assignment.members] == ["a", "d"]
+    assert (stage["a"].assignment.generation, stage["a"].assignment.restore.step) == (2, 7)
+    assert [e.lost_nodes for e in stage.events(GenerationOpened)] == [(), ("b",), ("c",)]
+
+
+def test_a_second_node_lost_during_recovery_leaves_the_durable_checkpoint(stage: Stage) -> None:
+    stage.start()
+    stage.join("d")
+    stage.coordinator._committer.durable_step = 4
+    for name in "ab":
+        stage[name].work(7, held=(shard(0, 7), shard(1, 7)))
+    stage.cut("ab")
+    assignment = stage["c"].assignment
+    assert [m.node for m in assignment.members] == ["c", "d"]
+    assert (assignment.restore.source, assignment.restore.step) == ("manifest", 4)
+
+
+def test_a_node_that_falls_silent_is_lost_and_follows_when_it_comes_back(stage: Stage) -> None:
+    """As a supervisor under SIGSTOP: its connection stays open."""
+    stage.start()
+    for name in "ab":
+        stage[name].work(7, held=(shard(0, 7), shard(1, 7)))
+    stage.wait(stage.job.timeouts.node_lost + 0.5, but="b")
+    assert stage["a"].assignment.generation == 1
+    assert stage["b"].assignment.generation == 1, "it finds the directive when it wakes"
+    stage["b"].say()
+    stage["b"].work(0)
+    assert [e.state for e in stage.events(MembershipChanged) if e.node == "b"] == ["joined", "active", "lost", "spare"]
+
+
+def test_a_bug_ends_the_run_even_when_a_lost_node_was_further(stage: Stage) -> None:
+    """The last report of a node that was lost in an earlier generation is no progress of this one."""
+    stage.start()
+    held = (shard(0, 7), shard(1, 7))
+    stage["a"].work(7, held=held)
+    stage["b"].work(8, held=held)
+    stage.cut("b")
+    for generation in (1, 2, 3):
+        assert stage["a"].assignment.generation == generation
+        stage["a"].work(7)
+        stage["c"].work(7, state="failed")
+        stage.wait(0.3)
+    assert stage.coordinator.outcome == "failed"
+    assert "c: failed 3 times at the same step: boom" in reason(stage)
+
+
+# ----- successors ----------------------------------------------------------------------------------------------------
+
+
+def test_a_successor_goes_on_with_what_the_nodes_follow(stage: Stage) -> None:
+    stage.start()
+    for name in "abc":
+        stage[name].work(3)
+    stage.replace_coordinator()
+    stage.wait(3.0)
+    assert stage["a"].assignment.generation == 0
+    assert len(stage.events(GenerationOpened)) == 1
+    assert stage["a"].told.buddy_node == "b"
+
+
+def test_a_successor_does_not_release_trainers_from_their_buddies_before_it_knows_them(stage: Stage) -> None:
+    stage.start()
+    for name in "abc":
+        stage[name].work(3)
+    stage.replace_coordinator()
+    heard = len(stage["a"].heard)
+    stage["a"].say()
+    stage.wait(0.5, but="b")
+    assert len(stage["a"].heard) == heard
+
+
+def test_a_successor_that_comes_while_a_node_is_lost_heals(stage: Stage) -> None:
+    stage.start()
+    for name in "abc":
+        stage[name].work(7, held=(shard(0, 7), shard(1, 7)))
+    stage.replace_coordinator()
+    stage.wait(1.5, but="b")
+    assert [m.node for m in stage["a"].assignment.members] == ["a", "c"]
+    assert stage["a"].assignment.generation == 1
+
+
+# ----- stopping ------------------------------------------------------------------------------------------------------
+
+
+def test_stop_before_training_began(stage: Stage) -> None:
+    stage.join("a")
+    stage.coordinator.request_stop()
+    stage.wait(1.1)
+    assert (stage.coordinator.outcome, reason(stage)) == ("stopped", "stopped before training began")
+
+
+def test_stop_does_not_wait_for_storage_that_does_not_answer(stage: Stage) -> None:
+    stage.coordinator._committer.knows_durable = False
+    stage.join()
+    stage.coordinator.request_stop()
+    stage.wait(1.1)
+    assert stage.coordinator.outcome == "stopped"
+
+
+def test_stop_during_recovery(stage: Stage) -> None:
+    stage.start()
+    stage["a"].work(7)
+    stage.coordinator.request_stop()
+    stage.cut("b")
+    assert (stage.coordinator.outcome, reason(stage)) == ("stopped", "stopped while healing (node lost: b)")
+
+
+def test_stop_twice_ends_at_once(stage: Stage) -> None:
+    stage.start()
+    stage.coordinator.request_stop()
+    assert stage.coordinator.outcome is None
+    assert [stage[n].told.stop for n in "abc"] == ["drain"] * 3
+    stage.coordinator.request_stop()
+    assert (stage.coordinator.outcome, reason(stage)) == ("stopped", "interrupted")
+
+
+# ----- the end -------------------------------------------------------------------------------------------------------
+
+
+def finish(stage: Stage, step: int = 12) -> None:
+    for name in "ab":
+        stage[name].work(step, state="completed", uploading=1)
+
+
+def test_it_ends_when_the_last_checkpoint_is_durable(stage: Stage, saved: Callable[..., PersistedShard]) -> None:
+    async def end() -> None:
+        finish(stage)
+        assert stage.coordinator.outcome is None
+        for rank, name in enumerate("ab"):
+            stage[name].say(uploading=0, persisted=(saved(rank, 12),))
+        while stage.coordinator._committer.busy:
+            await asyncio.sleep(0)
+        stage.coordinator.step()
+
+    stage.start()
+    asyncio.run(end())
+    assert stage.coordinator.outcome == "completed"
+    assert stage.coordinator._committer.committed_step == 12
+
+
+def test_an_upload_that_failed_ends_the_run_at_once_and_says_so(stage: Stage) -> None:
+    stage.start()
+    finish(stage)
+    stage["a"].say(uploading=0)
+    assert stage.coordinator.outcome is None
+    stage["b"].say(uploading=0)
+    assert stage.coordinator.outcome == "failed"
+    assert "checkpoint of the last step 12 could not be saved" in reason(stage)
+
+
+def test_an_upload_that_hangs_is_waited_for_no_longer_than_the_drain(stage: Stage) -> None:
+    stage.start()
+    finish(stage)
+    stage.wait(stage.job.timeouts.drain - 1)
+    assert stage.coordinator.outcome is None
+    stage.wait(2)
+    assert stage.coordinator.outcome == "failed"
+
+
+def test_a_node_lost_with_its_part_of_the_last_checkpoint_is_healed(stage: Stage) -> None:
+    stage.start()
+    finish(stage)
+    stage["a"].say(held=(shard(0, 12), shard(1, 12)))
+    stage.cut("b")
+    assert stage.coordinator.outcome is None
+    assert (stage["c"].assignment.generation, stage["c"].assignment.restore.step) == (1, 12)
+
+
+# ----- sockets -------------------------------------------------------------------------------------------------------
+
+
+def test_strangers_are_ignored_and_a_connection_that_stays_open_does_not_hold_up_the_end(
+    make_job: Callable[..., JobSpec], unused_port: int
+) -> None:
+    job = make_job(coordinator_port=unused_port)
+
+    async def scene() -> int:
+        coordinator = Coordinator(job, "token")
+        running = asyncio.create_task(coordinator.run())
+        idle = None
+        while idle is None:
+            await asyncio.sleep(0)
+            with contextlib.suppress(ConnectionRefusedError):
+                _, idle = await asyncio.open_connection("127.0.0.1", unused_port)
+        for line in (b"garbage\n", _report(token="gu\u00e9ss"), b"x" * (1 << 20) + b"\n"):
+            reader, stranger = await asyncio.open_connection("127.0.0.1", unused_port)
+            stranger.write(line)
+            assert await reader.read() == b""
+            stranger.close()
+        assert list(coordinator._roster) == []
+        reader, node = await asyncio.open_connection("127.0.0.1", unused_port)
+        node.write(_report(token="token"))
+        while list(coordinator._roster) != ["a"]:
+            await asyncio.sleep(0.01)
+        coordinator.request_stop()
+        coordinator.request_stop()
+        code = await asyncio.wait_for(running, 5.0)
+        assert json.loads(await reader.readline())["stop"] == "leave"
+        idle.close()
+        return code
+
+    assert asyncio.run(scene()) == 0
+
+
+def test_a_port_in_use_is_told_with_a_cure(make_job: Callable[..., JobSpec], taken_port: int) -> None:
+    job = make_job(coordinator_port=taken_port)
+
+    async def scene() -> int:
+        return await Coordinator(job, "token").run()
+
+    assert asyncio.run(scene()) == 1
+    [line] = (Path(job.journal) / "coordinator.jsonl").read_text().splitlines()
+    finished = RunFinished.model_validate_json(line)
+    assert "cannot listen" in (finished.reason or "") and finished.hint
+
+
+def _report(token: str) -> bytes:
+    status = {"node": "a", "host": "h", "process_group": 1, "peer_port": 1, "store_port": None, "ready": False}
+    return Report.model_validate({"token": token, "status": status}).model_dump_json().encode() + b"\n"

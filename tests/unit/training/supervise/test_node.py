@@ -1,0 +1,276 @@
+"""A node supervisor with workers that have no engine, told what to do by a coordinator that is the test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paceline.checkpoint.segment import Segment
+from paceline.spec.job import JobSpec
+from paceline.spec.manifest import TrainerState
+from paceline.supervise import node as node_module
+from paceline.supervise import peer
+from paceline.supervise.memory import NodeMemory
+from paceline.supervise.node import NodeSupervisor
+from paceline.supervise.protocol import Address, Assignment, Directive, Member, NodeStatus, Report, Restore, ShardSource
+
+FAKE_WORKER = Path(__file__).parent / "fake_worker.py"
+TOKEN = "token"
+Play = Callable[["Scene"], Coroutine[Any, Any, None]]
+
+
+class Scene:
+    """The supervisor `node`, and the coordinator it reports to."""
+
+    def __init__(self) -> None:
+        self.status: NodeStatus | None = None
+        self.node: NodeSupervisor
+        self._writer: asyncio.StreamWriter | None = None
+        self._heard = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        async for line in reader:
+            self.status = Report.model_validate_json(line).status
+            self._heard.set()
+
+    async def until(self, condition: Callable[[NodeStatus], bool]) -> NodeStatus:
+        async with asyncio.timeout(20):
+            while self.status is None or not condition(self.status):
+                self._heard.clear()
+                await self._heard.wait()
+        return self.status
+
+    async def ready(self) -> NodeStatus:
+        return await self.until(lambda s: s.ready)
+
+    def tell(self, **content: Any) -> None:
+        assert self._writer is not None
+        self._writer.write(Directive(**content).model_dump_json().encode() + b"\n")
+
+    def generation(self, number: int, restore: Restore | None = None, *, member: bool = True) -> Assignment:
+        assert self.status is not None
+        me = Member(
+            node="node-0",
+            first_rank=0,
+            host="127.0.0.1",
+            peer_port=self.status.peer_port if member else 1,
+            store_port=1,
+        )
+        return Assignment(
+            generation=number,
+            members=(me,),
+            workers_per_node=1,
+            restore=restore or Restore(source="nothing"),
+            cause="x",
+        )
+
+
+@pytest.fixture
+def play(
+    make_job: Callable[..., JobSpec], unused_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    job = make_job(nodes=1, spares=0, coordinator_port=unused_port)
+    (tmp_path / "job.json").write_text(job.model_dump_json())
+    monkeypatch.setattr(node_module, "fetch", lambda store, directory: None)
+
+    @asynccontextmanager
+    async def running(behaviour: str) -> AsyncIterator[Scene]:
+        command = [sys.executable, str(FAKE_WORKER), behaviour]
+        monkeypatch.setattr(node_module, "worker_command", lambda module: command)
+        scene = Scene()
+        server = await asyncio.start_server(scene.serve, "127.0.0.1", unused_port)
+        scene.node = NodeSupervisor(tmp_path / "job.json", "node-0", "127.0.0.1", tmp_path, TOKEN)
+        task = asyncio.create_task(scene.node.run())
+        try:
+            yield scene
+        finally:
+            scene.node._left.set()
+            await task
+            server.close()
+
+    def perform(behaviour: str, act: Play) -> None:
+        async def whole() -> None:
+            async with running(behaviour) as scene:
+                await act(scene)
+
+        asyncio.run(whole())
+
+    return perform
+
+
+@contextmanager
+def _refusing_then(memory: NodeMemory) -> Iterator[tuple[Address, Callable[[], None]]]:
+    """A buddy that turns copies away until it is told to accept them."""
+    server = peer.PeerServer("127.0.0.1", memory, "another token")
+
+    def accept() -> None:
+        server.token = TOKEN
+
+    try:
+        yield Address(host="127.0.0.1", port=server.port), accept
+    finally:
+        server.close()
+
+
+def snapshot(segment: Segment, step: int, generation: int = 0, rank: int = 0) -> str:
+    trainer = TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64)
+    segment.receive(generation=generation, rank=rank, trainer=trainer, body_bytes=3)[:] = b"abc"
+    return segment.finish().digest
+
+
+def test_a_wish_to_stop_that_comes_with_the_assignment_reaches_the_workers(play: Callable[..., None]) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        scene.tell(assignment=scene.generation(0))
+        scene.tell(assignment=scene.generation(0), stop="drain")  # while the standbys are being promoted
+        status = await scene.until(lambda s: s.workers is not None and s.workers.state == "stopped")
+        assert status.workers is not None and status.workers.generation == 0
+
+    play("trains", act)
+
+
+def test_a_standby_that_is_killed_is_replaced_and_does_not_convict_its_node(play: Callable[..., None]) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        standby = scene.node._standby
+        assert standby is not None
+        os.kill(standby.workers[0].process.pid, signal.SIGKILL)
+        await scene.until(lambda s: not s.ready)
+        status = await scene.ready()
+        assert status.failure is None
+        assert scene.node._standby is not standby
+
+    play("trains", act)
+
+
+def test_a_standby_that_cannot_start_says_that_the_node_cannot_serve(play: Callable[..., None]) -> None:
+    async def act(scene: Scene) -> None:
+        status = await scene.until(lambda s: s.failure is not None)
+        assert status.failure is not None and "ended with code 7" in status.failure.message
+
+    play("broken", act)
+
+
+def test_workers_that_wait_for_a_lost_peer_do_not_keep_the_node_from_the_next_generation(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "_STANDBY_PATIENCE_SECONDS", 0.1)
+
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        scene.tell(assignment=scene.generation(0))
+        await scene.until(lambda s: s.workers is not None)
+        await scene.ready()
+        scene.tell(assignment=scene.generation(1))
+        await scene.until(lambda s: s.workers is not None and s.workers.generation == 1)
+
+    play("waits", act)
+
+
+def test_a_state_that_cannot_be_fetched_fails_the_generation_and_keeps_the_standbys(play: Callable[..., None]) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        gone = ShardSource(rank=0, node="b", digest="d", address=Address(host="127.0.0.1", port=1))
+        scene.tell(assignment=scene.generation(0, Restore(source="memory", step=7, shards=(gone,))))
+        status = await scene.until(lambda s: s.workers is not None)
+        assert status.workers is not None and status.workers.state == "failed"
+        assert status.workers.error is not None and "restore from memory" in status.workers.error.message
+        assert status.ready and status.failure is None
+        scene.tell(assignment=scene.generation(1))
+        status = await scene.until(lambda s: s.workers is not None and s.workers.state == "running")
+        assert status.workers is not None and status.workers.generation == 1
+
+    play("trains", act)
+
+
+def test_a_generation_that_is_overtaken_while_it_fetches_leaves_the_standbys_to_the_next(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And never are two of them writing into the same segments."""
+    fetching = asyncio.Event()
+    release: list[Callable[[], None]] = []
+    alone: list[int] = []
+
+    async def act(scene: Scene) -> None:
+        loop, gate = asyncio.get_running_loop(), asyncio.Event()
+        release.append(lambda: loop.call_soon_threadsafe(gate.set))
+
+        def slow_fetch(address: Address, rank: int, step: int, digest: str, into: Segment, token: str) -> None:
+            alone.append(step)
+            loop.call_soon_threadsafe(fetching.set)
+            if step == 7:
+                asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(20)
+            assert alone[-1] == step
+            snapshot(into, step)
+
+        monkeypatch.setattr(peer, "fetch", slow_fetch)
+        await scene.ready()
+        source = ShardSource(rank=0, node="b", digest="d", address=Address(host="127.0.0.1", port=1))
+        scene.tell(assignment=scene.generation(0, Restore(source="memory", step=7, shards=(source,))))
+        await fetching.wait()
+        scene.tell(assignment=scene.generation(1, Restore(source="memory", step=6, shards=(source,))))
+        status = await scene.until(lambda s: s.following is not None and s.following.generation == 1)
+        assert status.workers is None, "nothing of generation 0 may be reported as of generation 1"
+        assert alone == [7]
+        release[0]()
+        status = await scene.until(lambda s: s.workers is not None)
+        assert status.workers is not None and (status.workers.generation, status.workers.step) == (1, 6)
+        assert alone == [7, 6]
+        assert [s.step for s in status.held] == [6]
+
+    play("trains", act)
+
+
+def test_what_was_said_safe_in_an_old_generation_is_not_in_the_next(play: Callable[..., None]) -> None:
+    """The worker waits until its own snapshot of step 1 has a copy, whatever became of the old generation's."""
+
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        buddy = NodeMemory("buddy", 1)
+        with _refusing_then(buddy) as (address, accept):
+            scene.tell(assignment=scene.generation(0), buddy=address, buddy_node="buddy")
+            await scene.until(lambda s: bool(s.held))
+            scene.node._raise_standbys()
+            await scene.ready()
+            scene.tell(assignment=scene.generation(1), buddy=address, buddy_node="buddy")
+            await scene.until(lambda s: any(h.generation == 1 for h in s.held))
+            active = scene.node._active
+            assert active is not None and active.step == 0
+            accept()
+            await scene.until(lambda s: s.workers is not None and s.workers.step == 1)
+            assert [(h.step, h.generation) for h in buddy.held()] == [(1, 1)]
+
+    play("snapshots", act)
+
+
+def test_a_copy_that_fails_is_tried_again_until_the_trainer_may_go_on(play: Callable[..., None]) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        buddy = NodeMemory("buddy", 1)
+        with _refusing_then(buddy) as (address, accept):
+            scene.tell(assignment=scene.generation(0), buddy=address, buddy_node="buddy")
+            status = await scene.until(lambda s: bool(s.held))
+            assert status.workers is not None and status.workers.step == 0
+            accept()
+            await scene.until(lambda s: s.workers is not None and s.workers.step == 1)
+
+    play("snapshots", act)
+
+
+def test_a_supervisor_that_was_started_again_does_not_take_its_predecessors_place(play: Callable[..., None]) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        scene.tell(assignment=scene.generation(3, member=False))
+        status = await scene.until(lambda s: s.following is not None)
+        assert status.ready and status.workers is None
+
+    play("trains", act)

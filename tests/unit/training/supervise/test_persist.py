@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from paceline.checkpoint.segment import Segment
+from paceline.journal.reader import Follower
+from paceline.journal.writer import Journal
+from paceline.spec.events import CheckpointFailed, CheckpointPersisted
+from paceline.spec.manifest import TrainerState
+from paceline.supervise.persist import Persister
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal", run="test", producer="node-0", node="node-0")
+
+
+def segment(step: int, content: bytes = b"state") -> Segment:
+    made = Segment.create("test")
+    trainer = TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64)
+    made.receive(generation=3, rank=1, trainer=trainer, body_bytes=len(content))[:] = content
+    made.finish()
+    return made
+
+
+async def upload(persister: Persister, *segments: Segment) -> None:
+    for each in segments:
+        persister.start(each)
+        each.begin(  # the trainer goes on at once
+            generation=9, rank=9, trainer=TrainerState(step=9, tokens=9, next_index=9, ledger="9" * 64), body_bytes=1
+        )
+    assert persister.uploading == len(segments)
+    while persister.uploading:
+        await asyncio.sleep(0)
+
+
+def test_what_is_durable_is_what_the_segment_held(tmp_path: Path, journal: Journal) -> None:
+    changes: list[int] = []
+    persister = Persister(str(tmp_path / "checkpoints"), journal, lambda: changes.append(persister.uploading))
+    asyncio.run(upload(persister, segment(4)))
+    [shard] = persister.persisted
+    assert (shard.step, shard.generation, shard.file.rank) == (4, 3, 1)
+    assert (tmp_path / "checkpoints" / "step-00000004" / shard.file.name).read_bytes() == b"state"
+    assert changes == [0], "whoever is told of the end finds the file listed"
+    [event] = Follower(tmp_path / "journal").poll()
+    assert isinstance(event, CheckpointPersisted) and event.sha256 == shard.file.sha256
+
+
+def test_what_is_committed_or_overtaken_is_forgotten(tmp_path: Path, journal: Journal) -> None:
+    persister = Persister(str(tmp_path / "checkpoints"), journal, lambda: None)
+    asyncio.run(upload(persister, segment(4), segment(8), segment(12)))
+    persister.committed(8)
+    assert [shard.step for shard in persister.persisted] == [12]
+
+
+def test_a_failed_upload_is_reported_and_costs_nothing_else(tmp_path: Path, journal: Journal) -> None:
+    (tmp_path / "checkpoints").write_text("a file, not a directory")
+    persister = Persister(str(tmp_path / "checkpoints"), journal, lambda: None)
+    asyncio.run(upload(persister, segment(4)))
+    assert persister.persisted == ()
+    [event] = Follower(tmp_path / "journal").poll()
+    assert isinstance(event, CheckpointFailed)
+    assert (event.step, event.rank) == (4, 1)
+    assert "Error" in event.reason and "checkpoints" in event.reason
+
+
+def test_a_place_that_cannot_be_opened_is_reported(tmp_path: Path, journal: Journal) -> None:
+    persister = Persister("ftp://elsewhere", journal, lambda: None)
+    asyncio.run(upload(persister, segment(4)))
+    [event] = Follower(tmp_path / "journal").poll()
+    assert isinstance(event, CheckpointFailed) and "not a place that can hold files" in event.reason
