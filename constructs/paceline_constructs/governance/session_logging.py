@@ -44,7 +44,7 @@ class SessionLogging(Construct):
             removal_policy=props.removal_policy,
         )
         self.document_name = f"paceline-{props.team}-session"
-        document = ssm.CfnDocument(
+        ssm.CfnDocument(
             self,
             "Document",
             name=self.document_name,
@@ -65,7 +65,6 @@ class SessionLogging(Construct):
                 },
             },
         )
-        document.node.add_dependency(self.log_group)
 
     def grant_logging(self, node: iam.IRole) -> None:
         """Let a node's role hold sessions: open the encrypted channel, check the log's encryption, write the log."""
