@@ -54,7 +54,7 @@ diff: setup ## what a deployment would change: make diff TEAM=sandbox
 	@$(BIN)/cdk diff '$(TEAM)/*'
 
 bench: setup ## every table of benchmarks/
-	@for table in benchmarks/*.py; do $(PYTHON_BIN) "$$table" || exit 1; done
+	@for table in benchmarks/*.py; do $(PYTHON_BIN) -m benchmarks.$$(basename "$$table" .py) || exit 1; done
 
 schemas: setup ## the generated JSON schemas that editors complete from
 	$(PYTHON_BIN) -m stacks.schema
@@ -63,6 +63,7 @@ schemas: setup ## the generated JSON schemas that editors complete from
 pins: setup ## requirements*.txt from requirements*.in; UPGRADE=1 takes newer versions
 	$(PINS) --output-file requirements-dev.txt requirements-dev.in
 	$(PINS) --constraint requirements-dev.txt --output-file requirements.txt requirements.in
+	$(PINS) --constraint requirements-dev.txt --output-file images/cpu/requirements.txt images/cpu/requirements.in
 
 clean: ## caches and build outputs; keeps runs/, .venv and node_modules
 	rm -rf cdk.out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

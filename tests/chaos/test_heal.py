@@ -23,7 +23,7 @@ from paceline.spec.events import (
     StepFinished,
 )
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 Outcome = Any
 Train = Callable[..., Any]
 

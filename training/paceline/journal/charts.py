@@ -129,7 +129,7 @@ def _marks(marks: Sequence[Mark], bottom: float) -> list[str]:
         parts.append(_line(mark.at, _TOP - 4, mark.at, bottom, "mark"))
         half = 3.2 * len(mark.text) + 4
         middle = min(max(mark.at, free + half), WIDTH - half)
-        if middle - half >= free and abs(middle - mark.at) <= half:
+        if middle - half >= free and abs(middle - mark.at) <= half + 12:
             parts.append(_text(middle, _TOP - 9, mark.text, "middle", "marked"))
             free = middle + half
     return parts

@@ -54,7 +54,8 @@ class LiveLines:
         if text is None:
             return None
         clock = offset((event.time - self._start).total_seconds())
-        return f"{clock:>10}  {event.node or 'coordinator':<12} {text}"
+        about = event.node or getattr(event, "target", None) or event.producer
+        return f"{clock:>10}  {about:<12} {text}"
 
     def _step(self, event: StepFinished) -> str | None:
         """One rank speaks for all; the first step of a generation is always worth a line."""

@@ -52,7 +52,10 @@ def _paint_node(timeline: Timeline, node: str, events: Sequence[AnyEvent], past:
 
 
 class _State:
-    """What is known of one node at one moment. `restarting` is why it has to, until its first step."""
+    """What is known of one node at one moment.
+
+    `restarting` is why it has to, until its first step; `blame` is why the generation left it behind as lost.
+    """
 
     def __init__(self, node: str) -> None:
         self.node = node
@@ -64,6 +67,7 @@ class _State:
         self.phase: Activity | None = None
         self.reason: str | None = None
         self.restarting: str | None = None
+        self.blame: str | None = None
 
     @property
     def activity(self) -> Activity:
@@ -84,6 +88,7 @@ class _State:
     def enter(self, generation: Generation) -> None:
         """A generation opened, with this node or without it."""
         opening = generation.opening
+        self.blame = generation.cause if self.node in opening.lost_nodes else None
         if self.node in opening.ranks:
             self._stand("active", None)
             self.restarting = None if generation.is_first else generation.cause
@@ -112,8 +117,8 @@ class _State:
             self.standing = state
         elif state == "joined" and self.standing in ("active", "spare"):
             pass  # a new coordinator heard of it for the first time
-        elif state == "lost" and self.standing == "active":
-            self._stand("lost", None)  # the generation that opens next says why
+        elif state == "lost" and (self.standing == "active" or self.blame):
+            self._stand("lost", self.blame)  # of a member, the generation that opens next says why
         else:
             self._stand(state, reason if state in ("lost", "left") else None)
 

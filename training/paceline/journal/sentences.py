@@ -35,7 +35,7 @@ def sentence(event: ev.AnyEvent) -> str:
             amount = f"{counted(event.documents, 'document')}, {counted(event.tokens, 'token')}"
             return f"Dataset {event.dataset} is there: {amount}, vocabulary {event.vocabulary:,}."
         case ev.DataConsumed():
-            return f"Step {event.step:,} consumed {counted(event.count, 'sample')} from {event.first_index:,} on."
+            return f"Step {event.step + 1:,} consumed {counted(event.count, 'sample')} from {event.first_index:,} on."
         case ev.EvaluationFinished():
             return f"Evaluated at step {event.step:,}: loss {event.loss:.3f} over {counted(event.tokens, 'token')}."
         case ev.StackDeployed():

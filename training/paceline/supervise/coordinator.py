@@ -4,7 +4,7 @@ Its state is soft. Killed at any moment, its successor learns the generation, th
 from the next reports of the nodes; training does not notice. What it decides is in membership.py, without time or
 sockets; here are the time and the sockets.
 
-    python -m paceline.supervise.coordinator JOB_FILE      (the run's token is in the environment)
+    python -m paceline.supervise.coordinator JOB_FILE [PARENT_PID [successor]]      (the token is in the environment)
 
 SIGTERM asks the run to stop after the current step, with a last checkpoint; a second one ends it at once.
 """
@@ -14,15 +14,18 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+import platform
 import signal
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
+import paceline
 from paceline.journal.writer import Journal
 from paceline.spec.events import (
     ActionDecided,
@@ -43,6 +46,7 @@ from paceline.supervise.roster import Roster, Wire
 Outcome = Literal["completed", "stopped", "failed"]
 
 _PORT_HINT = "another process has this port; end it, or start the run again to get another one"
+_VERSIONED = ("torch", "numpy", "safetensors", "tokenizers")
 _TICK_SECONDS = 0.05
 _SETTLE_SECONDS = 1.0  # a successor first listens to who is there
 _FAILURES_WITHOUT_PROGRESS = 3
@@ -51,8 +55,11 @@ _FAILURES_WITHOUT_PROGRESS = 3
 class Coordinator:
     """One run's coordinator."""
 
-    def __init__(self, job: JobSpec, token: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, job: JobSpec, token: str, clock: Callable[[], float] = time.monotonic, *, successor: bool = False
+    ) -> None:
         self.job = job
+        self._successor = successor
         self.journal = Journal(Path(job.journal), run=job.run, producer="coordinator")
         self._token = token.encode()
         self._clock = clock
@@ -81,6 +88,8 @@ class Coordinator:
         except OSError as error:
             self._end("failed", f"coordinator: cannot listen on {where[0]}:{where[1]}: {error.strerror}", _PORT_HINT)
             return self._close()
+        if not self._successor:
+            self._emit_started()
         learning = asyncio.create_task(self._learn_what_is_durable())
         while self._outcome is None:
             self.step()
@@ -232,8 +241,6 @@ class Coordinator:
 
     def _open(self, assignment: Assignment, *, lost: tuple[str, ...]) -> None:
         previous = self._assignment
-        if previous is None:
-            self._emit_started()
         self._assignment, self._finishing = assignment, None
         self._waiting_since = self._clock()
         self.journal.generation = assignment.generation
@@ -327,6 +334,11 @@ class Coordinator:
             tokens_per_step=recipe["batch"]["tokens"],
             seed=recipe["seed"],
             dataset=self.job.dataset,
+            versions={
+                "paceline": paceline.__version__,
+                "python": platform.python_version(),
+                **{name: version(name) for name in _VERSIONED},
+            },
         )
 
     def _furthest(self) -> int:
@@ -346,14 +358,14 @@ class Coordinator:
 
 def main() -> None:
     """Entry of the coordinator's process; see the module's docstring."""
-    job_file, *parent = sys.argv[1:]
-    if parent:
-        die_with_parent(int(parent[0]))
+    job_file, *rest = sys.argv[1:]
+    if rest:
+        die_with_parent(int(rest[0]))
     job = JobSpec.model_validate_json(Path(job_file).read_text(encoding="utf-8"))
     token = os.environ[ENV_RUN_TOKEN]
 
     async def coordinate() -> int:
-        return await Coordinator(job, token).run()
+        return await Coordinator(job, token, successor="successor" in rest).run()
 
     code = asyncio.run(coordinate())
     sys.stdout.flush()

@@ -276,7 +276,8 @@ class NodeSupervisor:
             self._phase(Activity.IDLE_RESERVED)
             self._dirty.set()
             return
-        self._phase(Activity.RESTART, assignment.cause)
+        starting = assignment.generation == self.job.first_generation
+        self._phase(Activity.INITIALISE if starting else Activity.RESTART, assignment.cause)
         try:
             segments = await asyncio.to_thread(self._bring_state, assignment, member.first_rank)
         except (peer.PeerError, OSError) as error:

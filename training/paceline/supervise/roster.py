@@ -99,8 +99,8 @@ class Roster:
             node = self._nodes[name]
             if not view.present:
                 standing, reason = "lost", "its connection closed" if node.closed else "it fell silent"
-            elif assignment is None:
-                continue
+            elif assignment is None or view.suspected:
+                continue  # nothing is decided about it yet
             else:
                 standing, reason = ("active", "member") if name in members else ("spare", "not needed now")
             if node.standing != standing:

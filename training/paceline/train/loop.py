@@ -107,7 +107,6 @@ class TrainingLoop:
         self._snapshots.begin(trainer, persist=last or trainer.step % recipe.checkpoint.persist_every == 0)
         self._snapshot_step = trainer.step
         loss, gradient_norm = out.loss.result(), out.gradient_norm.result()
-        finished = time.perf_counter()
         self._supervision.step_done(trainer.step)
         if self._rank == 0:
             self._journal.emit(
@@ -118,6 +117,7 @@ class TrainingLoop:
                 digest=digest_hex(digest),
                 head=trainer.ledger,
             )
+        finished = time.perf_counter()
         if self._speaks:
             self._journal.emit(
                 StepFinished,

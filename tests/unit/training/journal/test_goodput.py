@@ -88,6 +88,15 @@ def test_every_loss_of_the_fault_has_its_cause(run_of):
     )
 
 
+def test_a_node_whose_end_is_confirmed_late_is_still_down_because_of_the_fault(run_of):
+    script = run_of()
+    script.events = [e for e in script.events if not isinstance(e, MembershipChanged) or e.state != "lost"]
+    script.member(12.953, "node-1", "spare", "not needed now")
+    script.member(12.960, "node-1", "lost", "its connection closed")
+    totals = ledger(script.read()).by_cause()["node_lost on node-1"]
+    assert totals[Activity.DOWN] / SECOND == pytest.approx(11.05 - 0.007)
+
+
 def test_nothing_is_lost_when_the_run_goes_on_from_its_last_step(run_of):
     book = ledger(run_of(kept=21).read())
     assert seconds(book, "node-0")["lost_work"] == pytest.approx(0.2)
@@ -139,6 +148,26 @@ def test_the_pause_between_a_stop_and_a_resume_is_not_part_of_the_run(script):
     assert seconds(book, "a") == pytest.approx(
         {"initialise": 2, "productive": 1.9, "data_stall": 0.02, "checkpoint_stall": 0.08}
     )
+
+
+def test_after_a_resume_nothing_holds_that_a_node_said_before(script):
+    for begin in (0, 100):
+        script.start(begin, nodes=1, spares=0)
+        script.open(begin + 1, 0, ["a"], 0)
+        script.phase(begin + 1, "a", Activity.EVALUATION)
+        script.at(begin + 3, RunFinished, outcome="stopped", step=0)
+    assert seconds(ledger(script.read()), "a") == {"unknown": 2, "evaluation": 4}
+
+
+def test_a_restored_node_that_says_nothing_more_is_on_its_way(script):
+    script.start(0, nodes=1, spares=0)
+    script.open(0, 0, ["a"], 5)
+    script.phase(1, "a", Activity.RESTORE)
+    script.at(2, CheckpointRestored, producer="a", node="a", step=5, source="manifest", bytes=1, seconds=0.5)
+    script.step(5, "a", 6, 0, seconds=1)
+    book = ledger(script.read())
+    assert seconds(book, "a")["restore"] == 1
+    assert seconds(book, "a")["initialise"] == 3  # one before and two after
 
 
 def test_a_run_that_was_killed_ends_with_its_last_event(run_of):

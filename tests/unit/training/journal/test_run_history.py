@@ -51,6 +51,15 @@ def test_a_step_that_a_survivor_finished_after_the_blow_is_not_lost(script):
     assert (recovery.fault_step, recovery.resumed_step, recovery.lost_steps) == (1, 2, 0)
 
 
+def test_going_on_from_a_step_that_nobody_told_the_end_of_loses_nothing(script):
+    script.start(0, nodes=1, spares=0)
+    script.open(0, 0, ["a"], 0)
+    script.step(1, "a", 1, 0, seconds=1)
+    script.at(2, FaultDetected, fault="kill", target="a", evidence="gone")
+    script.open(3, 1, ["a"], 2, restore_from="memory")
+    assert history(script.read()).recoveries[0].lost_steps == 0
+
+
 def test_a_run_that_did_not_come_back(script):
     script.start(0, nodes=1, spares=0)
     script.open(0, 0, ["a"], 0)

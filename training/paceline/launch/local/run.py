@@ -120,7 +120,8 @@ class LocalRun:
             self._claim = None
 
     def _start_coordinator(self) -> None:
-        arguments = [str(self.directory / JOB_NAME), str(os.getpid())]
+        successor = ["successor"] if self._restarts else []
+        arguments = [str(self.directory / JOB_NAME), str(os.getpid()), *successor]
         # until it can hear SIGTERM as a wish to stop, it would simply die of it
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:

@@ -1,0 +1,63 @@
+"""From the steps of a run, before and after a fault, to what the fault cost. The same arithmetic for every system."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from paceline.spec.errors import LaunchError
+from paceline.spec.events import StepFinished
+
+WARM_UP_STEPS = 12  # paceline's next standbys rehearse meanwhile, on the same cores
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recovery:
+    """What one fault cost.
+
+    `first_step` ends with the first optimizer step after the restart, `caught_up` with the first one that had never
+    been done before; `lost_steps` lie between. `step` is the median of an undisturbed step.
+    """
+
+    detect_seconds: float
+    first_step_seconds: float
+    caught_up_seconds: float
+    lost_steps: int
+    step_seconds: float
+
+
+def has_caught_up(steps: Sequence[StepFinished]) -> bool:
+    """Whether a later generation went further than the first."""
+    before, after = _split(steps)
+    return bool(after) and max(s.step for s in after) > max(s.step for s in before)
+
+
+def recovery(steps: Sequence[StepFinished], *, killed: datetime, detected: datetime | None) -> Recovery:
+    """The cost of the fault at `killed`. LaunchError when the run did not come back."""
+    before, after = _split(steps)
+    if detected is None or not has_caught_up(steps):
+        raise LaunchError("the run did not come back after the kill", "run it again on a machine with less load")
+    done = max(step.step for step in before)
+    first = min(after, key=lambda step: step.time)
+    further = min((step for step in after if step.step > done), key=lambda step: step.time)
+    return Recovery(
+        detect_seconds=(detected - killed).total_seconds(),
+        first_step_seconds=(first.time - killed).total_seconds(),
+        caught_up_seconds=(further.time - killed).total_seconds(),
+        lost_steps=done + 1 - first.step,
+        step_seconds=statistics.median(step.seconds for step in steady(before)),
+    )
+
+
+def steady(steps: Sequence[StepFinished]) -> list[StepFinished]:
+    """The steps of all ranks without those of the run's warm-up."""
+    return [step for step in steps if step.step > WARM_UP_STEPS]
+
+
+def _split(steps: Sequence[StepFinished]) -> tuple[list[StepFinished], list[StepFinished]]:
+    """The first generation's steps, and those of all later ones."""
+    first = min((step.generation or 0 for step in steps), default=0)
+    before = [step for step in steps if (step.generation or 0) == first]
+    return before, [step for step in steps if (step.generation or 0) > first]
