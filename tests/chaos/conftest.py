@@ -21,6 +21,7 @@ from paceline.spec.events import AnyEvent, Event, GenerationOpened, RunFinished,
 from paceline.supervise.process import living_members
 
 Strike = Callable[[LocalRun, dict[int, str]], None]
+OnEvent = Callable[[LocalRun, AnyEvent], None]
 E = TypeVar("E", bound=Event)
 
 
@@ -72,6 +73,7 @@ def train(dataset: Path, tmp_path: Path) -> Callable[..., Outcome]:
         *,
         at: int | None = None,
         strike: Strike | None = None,
+        on_event: OnEvent | None = None,
         nodes: int = 2,
         spares: int = 1,
         overrides: Sequence[str] = (),
@@ -103,6 +105,8 @@ def train(dataset: Path, tmp_path: Path) -> Callable[..., Outcome]:
                     struck = True
                     assert strike is not None
                     strike(local, ranks)
+                if on_event is not None:
+                    on_event(local, event)
             groups = [process.pid for process in local.nodes.values()]
         assert [living_members(group) for group in groups] == [[] for _ in groups]
         finished = events[-1]

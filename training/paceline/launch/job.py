@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import secrets
 import socket
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from paceline.spec.job import JobSpec, Timeouts
 from paceline.spec.run import JOURNAL_DIRECTORY, RUN_NAME, RunRecord
 
 JOB_NAME = "job.json"
+_LOCK_NAME = ".lock"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +79,7 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
     )
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        os.close(claim(directory))
         (directory / JOB_NAME).write_text(job.model_dump_json(indent=1) + "\n", encoding="utf-8")
         (directory / RUN_NAME).write_text(json.dumps(record.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
     except OSError as cause:
@@ -108,6 +112,22 @@ def _next_generation(journal: Path) -> int:
     """One above the generations that earlier parts of the run opened."""
     opened = [e.generation for e in read(journal).events if isinstance(e, GenerationOpened)] if journal.is_dir() else []
     return max((g for g in opened if g is not None), default=-1) + 1
+
+
+def claim(directory: Path) -> int:
+    """Take a run's directory for this process, until it ends or closes the descriptor that is returned.
+
+    Raises LaunchError when another process has it: two runs would write one journal and the same checkpoints.
+    """
+    descriptor = os.open(directory / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as cause:
+        os.close(descriptor)
+        raise LaunchError(
+            f"{directory}: a run is under way in it", "wait for its end, or give this run another directory"
+        ) from cause
+    return descriptor
 
 
 def free_port() -> int:

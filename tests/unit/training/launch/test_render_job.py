@@ -15,7 +15,7 @@ from paceline.data.ledger import genesis
 from paceline.data.manifest import read_manifest
 from paceline.data.prepare import prepare
 from paceline.journal.writer import Journal
-from paceline.launch.job import JOB_NAME, RunRequest, free_port, render
+from paceline.launch.job import JOB_NAME, RunRequest, claim, free_port, render
 from paceline.recipe.load import load
 from paceline.spec.errors import DataError, LaunchError, RecipeError, StorageError
 from paceline.spec.events import GenerationOpened
@@ -124,6 +124,17 @@ def test_a_directory_that_cannot_be_written_is_a_clear_error(request_for: Reques
     with pytest.raises(LaunchError, match="the run cannot be written there: Not a directory") as caught:
         render(request_for(), tmp_path / "file" / "run")
     assert caught.value.problems[0].hint
+
+
+def test_a_directory_in_which_a_run_is_under_way_is_refused(request_for: Request, tmp_path: Path) -> None:
+    render(request_for(), tmp_path / "run")
+    held = claim(tmp_path / "run")
+    before = (tmp_path / "run" / JOB_NAME).read_bytes()
+    with pytest.raises(LaunchError, match="a run is under way in it"):
+        render(request_for(), tmp_path / "run")
+    assert (tmp_path / "run" / JOB_NAME).read_bytes() == before
+    os.close(held)
+    render(request_for(), tmp_path / "run")
 
 
 def test_a_bucket_that_cannot_be_reached_is_a_clear_error(

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from paceline.journal.reader import Follower
-from paceline.launch.job import JOB_NAME, new_token
+from paceline.launch.job import JOB_NAME, claim, new_token
 from paceline.spec.errors import LaunchError
 from paceline.spec.events import AnyEvent, RunFinished
 from paceline.spec.job import JobSpec
@@ -45,9 +45,11 @@ class LocalRun:
         self._coordinator: subprocess.Popen[bytes] | None = None
         self._restarts = 0
         self._stopping = False
+        self._claim: int | None = None
         self._follower = Follower(Path(job.journal))
 
     def __enter__(self) -> Self:
+        self._claim = claim(self.directory)
         self._follower.poll()  # what an earlier part of this run wrote has been told before
         try:
             self._start_coordinator()
@@ -113,6 +115,9 @@ class LocalRun:
         for process in processes:
             while living_members(process.pid):
                 time.sleep(0.01)
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
 
     def _start_coordinator(self) -> None:
         successor = ["successor"] if self._restarts else []
