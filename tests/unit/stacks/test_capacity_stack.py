@@ -45,7 +45,7 @@ def team(sandbox: TeamStage, cdk_flags: dict[str, Any]) -> TeamStage:
 
 
 def resources(team: TeamStage, source: str, kind: str) -> list[dict[str, Any]]:
-    return list(Template.from_stack(team.capacity[source]).find_resources(kind).values())
+    return [dict(found) for found in Template.from_stack(team.capacity[source]).find_resources(kind).values()]
 
 
 def record(team: TeamStage, source: str) -> CapacityRecord:
