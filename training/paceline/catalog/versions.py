@@ -1,4 +1,4 @@
-"""Versions of managed software, how long they are supported, and the image a node gets (versions.yaml)."""
+"""Versions of Kubernetes on EKS, how long they are supported, and the image a node gets (versions.yaml)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from paceline.spec.base import Record
 
 
 class Version(Record):
-    """One version. A date that is None was not found, or its sources contradict each other."""
+    """One version. A date that is None was not found."""
 
     version: str
     released: date | None
@@ -37,7 +37,6 @@ class Versions(Record):
 
     sources: dict[str, str]
     eks: tuple[Version, ...]
-    slurm: tuple[Version, ...]
     eks_images: tuple[EksImage, ...]
 
 
