@@ -29,6 +29,9 @@ def copy_with_teams(directory: Path, count: int) -> None:
     shutil.copytree(ROOT / "stacks", directory / "stacks")
     parameters = directory / "stacks" / "parameters"
     sandbox = (parameters / "sandbox.yaml").read_text(encoding="utf-8")
+    for file in parameters.glob("*.yaml"):
+        if file.stem not in ("platform", "sandbox"):
+            file.unlink()
     for number in range(1, count):
         team = sandbox.replace("10.64.", f"10.{64 + number}.")
         (parameters / f"team{number}.yaml").write_text(team, encoding="utf-8")

@@ -10,13 +10,15 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from paceline.spec.documents import nearest
+from paceline.spec.documents import Document, nearest, read
 from paceline.spec.errors import EXIT_OK, EXIT_USER_ERROR, PacelineError, ParameterError
 from stacks.settings import Team
 from stacks.teams import read_teams
+from stacks.validators.capacity import expired
 
 PARAMETERS = Path("stacks") / "parameters"
 
@@ -33,9 +35,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def validate(given: argparse.Namespace) -> int:
-    """Read every file: teams share addresses, so none is right alone. Then say so of the ones asked for."""
+    """Read every file: teams share addresses, so none is right alone. Then say so of the ones asked for.
+
+    Only here it counts what day it is: a synthesis gives the same result on every day.
+    """
     teams = read_teams(PARAMETERS)
     chosen = teams if given.name is None else (_one(teams, given.name),)
+    over = [problem for team in chosen for problem in expired(team, _document(team.name), datetime.now(UTC))]
+    if over:
+        raise ParameterError.of(over)
     if given.json:
         _print_json([team.name for team in chosen])
     else:
@@ -115,6 +123,10 @@ def _one(teams: Sequence[Team], name: str) -> Team:
     if name not in by_name:
         raise ParameterError(f"{name}: no such team: {PARAMETERS}/{name}.yaml is missing", nearest(name, list(by_name)))
     return by_name[name]
+
+
+def _document(name: str) -> Document:
+    return read(PARAMETERS / f"{name}.yaml", ParameterError)
 
 
 def _row(team: Team) -> dict[str, Any]:

@@ -22,9 +22,14 @@ def acknowledge(construct: IConstruct, finding: str, reason: str) -> None:
     Validations.of(construct).acknowledge(Acknowledgment(id=f"AwsSolutions-{finding}", reason=reason))
 
 
+def acknowledge_template(construct: IConstruct, rule: str, reason: str) -> None:
+    """Accept one finding (`F3006`) that CDK's own check of the template has about `construct`."""
+    Validations.of(construct).acknowledge(Acknowledgment(id=f"CloudFormation-Validate::{rule}", reason=reason))
+
+
 def acknowledge_managed_policy(role: IConstruct, policy: str, reason: str) -> None:
     """Accept that `role` has the policy `policy`, which AWS maintains."""
-    acknowledge(role, f"IAM4[Policy::arn:{Stack.of(role).partition}:iam::aws:policy/{policy}]", reason)
+    acknowledge(role, f"IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{policy}]", reason)
 
 
 def acknowledge_wildcard(construct: IConstruct, resource: str, reason: str) -> None:

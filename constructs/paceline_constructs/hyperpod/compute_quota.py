@@ -10,7 +10,7 @@ from aws_cdk import CfnResource
 from constructs import Construct
 
 from paceline.catalog.hyperpod import PREFIX
-from paceline_constructs.guardrails.compliance import acknowledge
+from paceline_constructs.guardrails.compliance import acknowledge_template
 
 Sharing = Literal["Lend", "DontLend", "LendAndBorrow"]
 
@@ -55,4 +55,4 @@ class ComputeQuota(CfnResource):
                 },
             },
         )
-        acknowledge(self, "CloudFormation-Validate::F3006", "a type younger than CDK's table; cfn-lint 1.58.0 has it")
+        acknowledge_template(self, "F3006", "a type younger than CDK's table; cfn-lint 1.58.0 has it")

@@ -16,10 +16,13 @@ SHIPPED = Path(__file__).parents[3] / "stacks" / "parameters"
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the shipped files, as messages would call it from the root of a repository."""
+    """A copy of the files of one team, as messages would call it from the root of a repository."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(SHIPPED, tmp_path / "stacks" / "parameters")
-    return tmp_path / "stacks" / "parameters"
+    copy = tmp_path / "stacks" / "parameters"
+    copy.mkdir(parents=True)
+    for name in ("platform", "sandbox"):
+        shutil.copy(SHIPPED / f"{name}.yaml", copy)
+    return copy
 
 
 def change(directory: Path, old: str, new: str, file: str = "sandbox.yaml") -> None:

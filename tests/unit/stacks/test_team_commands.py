@@ -55,6 +55,20 @@ def test_validate_says_what_is_right_and_what_is_not(checkout: Path, capsys: pyt
     assert "hint: the nearest legal sizes: 1200, 2400" in said.err
 
 
+def test_capacity_that_is_over_is_refused_today_only(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(ROOT / "stacks" / "parameters" / "vision.yaml", checkout)
+    assert main(["validate", "vision"]) == 0
+    capsys.readouterr()
+    file = checkout / "vision.yaml"
+    file.write_text(file.read_text().replace("2030-", "2020-"))
+    assert main(["validate", "sandbox"]) == 0
+    assert main(["show", "vision"]) == 0
+    capsys.readouterr()
+    assert main(["validate"]) == 1
+    said = capsys.readouterr().err
+    assert "capacity.block.purchase.ends: ended at 2020-02-04 11:30 UTC" in said
+
+
 def test_an_unknown_team(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "sandbocks"]) == 1
     assert "hint: did you mean `sandbox`?" in capsys.readouterr().err

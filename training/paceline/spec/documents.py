@@ -160,7 +160,8 @@ def dotted(path: Path_) -> str:
 def _problem(model: type[BaseModel], document: Document, item: Any) -> Problem:
     path: Path_ = tuple(part for part in item["loc"])
     kind, reason = item["type"], item["msg"].removeprefix("Value error, ")
-    reason = reason[:1].lower() + reason[1:]
+    if reason[1:2].islower() or reason[1:2] == " ":  # not an abbreviation
+        reason = reason[:1].lower() + reason[1:]
     where = _in_document(path, document)
     prefix = f"{document.origin(where)}: {dotted(where)}" if where else str(document.origin(where))
     if kind == "extra_forbidden":

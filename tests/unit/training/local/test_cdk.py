@@ -41,7 +41,7 @@ class Double:
 
 @pytest.fixture
 def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Double:
-    monkeypatch.setattr(cdk, "_node", lambda: Path(sys.executable))
+    monkeypatch.setattr(cdk, "node_binary", lambda: Path(sys.executable))
     return Double(tmp_path)
 
 
