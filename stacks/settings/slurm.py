@@ -47,7 +47,7 @@ class Homes(Record):
     def _throughput_exists(cls, value: int) -> int:
         if value not in (known := open_zfs().throughputs_mbps):
             legal = ", ".join(map(str, known))
-            raise ValueError(f"FSx for OpenZFS has no throughput of {value} MB/s ## choose one of {legal}")
+            raise ValueError(f"there is no FSx for OpenZFS with {value} MB/s ## choose one of {legal}")
         return value
 
 
@@ -120,8 +120,8 @@ class Slurm(Record):
     def _version_is_supported(cls, value: str) -> str:
         row, newest = pcs().version(value), pcs().supported
         if row is None:
-            raise ValueError(f"PCS has no Slurm {value} ## {nearest(value, list(newest))}")
+            raise ValueError(f"there is no Slurm {value} on PCS ## {nearest(value, list(newest))}")
         if not row.supported:
-            reason = f"PCS ended support of Slurm {value} on {row.end_of_life}"
+            reason = f"support of Slurm {value} on PCS ended on {row.end_of_life}"
             raise ValueError(f"{reason} ## choose one of {', '.join(newest)}")
         return value

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from paceline.catalog.hyperpod import PREFIX, hyperpod
 from paceline.catalog.instance_types import instance_types
-from paceline.catalog.purchases import purchases
 from paceline.spec.documents import Document, nearest
 from paceline.spec.errors import Problem
 from stacks.settings import Parameters, Team
@@ -106,15 +105,7 @@ def _sources(settings: HyperPod, sources: CapacitySources, document: Document) -
         at = At(document, ("capacity", name))
         row = instance_types().get(source.instance_type)
         if row is None:
-            continue  # reported on its own
-        if not rules.has(row.instance_type):
-            known = sorted(each for each, other in instance_types().items() if other.hyperpod)
-            yield at.problem(
-                ("instance_type",), f"HyperPod runs no {row.instance_type}", nearest(row.instance_type, known)
-            )
-        if not purchases()[source.purchase.kind].hyperpod:
-            reason = f"HyperPod cannot use capacity bought as {source.purchase.kind}"
-            yield at.problem(("purchase", "kind"), reason, "buy a training plan, or let eks or slurm have it")
+            continue  # validators/capacity.py
         if source.volume_gib > rules.max_volume_gib:
             reason = f"HyperPod's volumes have at most {rules.max_volume_gib} GiB"
             yield at.problem(("volume_gib",), reason, "lower it; data belongs into the file system")

@@ -2,11 +2,12 @@
 
 import json
 import urllib.request
+from typing import Any
 
 import boto3
 
 
-def handler(event, context):
+def handler(event: dict[str, Any], context: object) -> None:
     wanted = event["ResourceProperties"]
     answer = {
         "Status": "FAILED",
@@ -26,11 +27,11 @@ def handler(event, context):
         urllib.request.urlopen(urllib.request.Request(event["ResponseURL"], data=body, method="PUT"), timeout=30)
 
 
-def put(s3, bucket, key, text):
+def put(s3: Any, bucket: str, key: str, text: str) -> None:
     s3.put_object(Bucket=bucket, Key=key, Body=text.encode())
 
 
-def remove(s3, bucket, key, text):
+def remove(s3: Any, bucket: str, key: str, text: str) -> None:
     listed = s3.list_object_versions(Bucket=bucket, Prefix=key)
     for version in (*listed.get("Versions", ()), *listed.get("DeleteMarkers", ())):
         s3.delete_object(Bucket=bucket, Key=key, VersionId=version["VersionId"])
