@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from paceline.spec.documents import Document
 from paceline.spec.errors import Problem
 from stacks.settings import Team
-from stacks.validators import eks, network, storage
+from stacks.validators import eks, network, pods, storage
 
 _SECTIONS: tuple[Callable[[Team, Document], Iterator[Problem]], ...] = (
     network.problems,
     storage.problems,
     eks.problems,
+    pods.problems,
 )
 
 
