@@ -39,8 +39,8 @@ _FINDINGS = {
     "IAM5[Action::kms:GenerateDataKey*]": "the team's key, for the project's own output",
     "IAM5[Action::kms:ReEncrypt*]": "the team's key, for the project's own output",
     "IAM5[Resource::*]": "describing subnets, making an interface and getting a token of ECR take no resource",
-    "IAM5[Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:network-interface/*]": "the interface's id is"
-    " not known before; a condition names its subnets and CodeBuild",
+    "IAM5[Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:network-interface/*]": "its id is not"
+    " known before; a condition names its subnets and CodeBuild",
 }
 
 

@@ -115,11 +115,7 @@ def _replace(node: Any, words: Mapping[str, Any]) -> Any:
 
 
 def _set_image(values: dict[str, Any], image: SoftwareImage, repository: str) -> None:
-    if image.values.registry is None:
-        _set(values, image.values.repository, f"${{REGISTRY}}/{repository}")
-    else:
-        _set(values, image.values.registry, "${REGISTRY}")
-        _set(values, image.values.repository, repository)
+    _set(values, image.values.repository, f"${{REGISTRY}}/{repository}")
     _set(values, image.values.tag, image.tag)
 
 

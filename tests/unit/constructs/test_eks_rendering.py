@@ -81,7 +81,7 @@ def test_no_image_comes_from_the_internet(texts: dict[str, str]) -> None:
     for name, row in cluster_software().items():
         for image in row.images:
             assert image.name not in texts[f"values/{name}.yaml"]
-            assert f"paceline/alpha/images/{image.short_name}" in texts[f"values/{name}.yaml"]
+            assert f"${{REGISTRY}}/paceline/alpha/images/{image.short_name}" in texts[f"values/{name}.yaml"]
 
 
 def test_efa_is_offered_on_types_that_have_it(texts: dict[str, str]) -> None:
