@@ -35,7 +35,7 @@ from stacks.team_stack import TeamStack, log_retention
 
 
 class EksStack(TeamStack):
-    """`cluster`, `node_role` and `security_groups` are what nodes elsewhere need; `add_nodes` makes their group."""
+    """`cluster`, `node_role` and `security_groups` are what nodes of other stacks need; `add_nodes` adds them."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, team: Team, foundation: FoundationStack, registry: RegistryStack

@@ -16,6 +16,7 @@ from stacks.validators import (
     hyperpod,
     network,
     observability,
+    pods,
     slurm,
     storage,
 )
@@ -25,6 +26,7 @@ _SECTIONS: tuple[Callable[[Team, Document], Iterator[Problem]], ...] = (
     storage.problems,
     capacity.problems,
     eks.problems,
+    pods.problems,
     alerts.problems,
     observability.problems,
     governance.problems,

@@ -38,10 +38,9 @@ _FINDINGS = {
     "IAM5[Action::s3:List*]": "finding the one object that is the source",
     "IAM5[Action::kms:GenerateDataKey*]": "the team's key, for the project's own output",
     "IAM5[Action::kms:ReEncrypt*]": "the team's key, for the project's own output",
-    "IAM5[Resource::*]": "EC2 describes subnets and makes the project's interface, ECR gives a token: none of these calls"
-    " takes a resource",
-    "IAM5[Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:network-interface/*]": "the id of the project's"
-    " interface is not known before; a condition names its subnets and CodeBuild",
+    "IAM5[Resource::*]": "describing subnets, making an interface and getting a token of ECR take no resource",
+    "IAM5[Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:network-interface/*]": "its id is not"
+    " known before; a condition names its subnets and CodeBuild",
 }
 
 

@@ -85,10 +85,10 @@ def render(props: SoftwareProps) -> dict[str, str]:
         for image in row.images:
             _set_image(values, image, image_repository(props, image))
         texts[f"values/{name}.yaml"] = yaml.safe_dump(values, sort_keys=False)
-    for name, image in own.items():
-        if image is not None:
-            repository = f"${{REGISTRY}}/{props.repository_prefix}/{image.repository}"
-            values = _values(name, props) | {"image": {"repository": repository, "tag": image.tag}}
+    for name, ours in own.items():
+        if ours is not None:
+            repository = f"${{REGISTRY}}/{props.repository_prefix}/{ours.repository}"
+            values = _values(name, props) | {"image": {"repository": repository, "tag": ours.tag}}
             texts[f"values/paceline-{name}.yaml"] = yaml.safe_dump(values, sort_keys=False)
     return texts
 
@@ -115,11 +115,7 @@ def _replace(node: Any, words: Mapping[str, Any]) -> Any:
 
 
 def _set_image(values: dict[str, Any], image: SoftwareImage, repository: str) -> None:
-    if image.values.registry is None:
-        _set(values, image.values.repository, f"${{REGISTRY}}/{repository}")
-    else:
-        _set(values, image.values.registry, "${REGISTRY}")
-        _set(values, image.values.repository, repository)
+    _set(values, image.values.repository, f"${{REGISTRY}}/{repository}")
     _set(values, image.values.tag, image.tag)
 
 

@@ -30,7 +30,7 @@ class TrainingVpcProps:
 
 
 class TrainingVpc(Construct):
-    """The network of a team: `vpc`, `subnets` by zone id, and the endpoints' `endpoint_security_group` (if there are any).
+    """The network of a team: `vpc`, `subnets` by zone id, and `endpoint_security_group` if there are endpoints.
 
     The subnets are placed by zone *id*: zone names differ between accounts, and capacity is reserved by id. ec2.Vpc
     places by name only and looks the names up, so VPC and subnets are made from their CloudFormation types here.

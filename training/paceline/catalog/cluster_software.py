@@ -22,7 +22,6 @@ class Chart(Record):
 class ImageValues(Record):
     """The chart's values that name an image, as dotted paths."""
 
-    registry: str | None = None
     repository: str
     tag: str
 
