@@ -46,11 +46,13 @@ check-generated: setup
 	$(PYTHON_BIN) -m stacks.schema --check
 	$(BIN)/pytest --quiet tests/contract/test_house_schemas.py tests/contract/test_house_links.py
 
-synth: setup ## the templates of all teams, into cdk.out
+synth: setup ## the templates of all teams, into cdk.out, with every check; a line per stack
 	@$(BIN)/cdk synth --quiet
+	@$(PYTHON_BIN) tools/synth_table.py cdk.out
 
 diff: setup ## what a deployment would change: make diff TEAM=sandbox
 	@test -n "$(TEAM)" || { echo "error: diff of which team?" >&2; echo >&2; echo "hint: make diff TEAM=sandbox" >&2; exit 2; }
+	@$(BIN)/paceline team diff '$(TEAM)'
 	@$(BIN)/cdk diff '$(TEAM)/*'
 
 bench: setup ## every table of benchmarks/

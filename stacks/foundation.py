@@ -1,30 +1,31 @@
-"""What everything of a team stands on: its key and its network."""
+"""What everything of a team stands on: its key, its network, its alarms."""
 
 from __future__ import annotations
 
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from paceline.spec.names import PARAMETER_EFA_SECURITY_GROUP_ID, PARAMETER_VPC_ID
+from paceline.spec.names import (
+    PARAMETER_CRITICAL_TOPIC,
+    PARAMETER_EFA_SECURITY_GROUP_ID,
+    PARAMETER_SESSION_DOCUMENT,
+    PARAMETER_VPC_ID,
+    PARAMETER_WARNING_TOPIC,
+)
+from paceline_constructs.governance.session_logging import SessionLogging, SessionLoggingProps
 from paceline_constructs.guardrails.team_key import TeamKey
 from paceline_constructs.network.efa_security_group import EfaSecurityGroup
 from paceline_constructs.network.training_vpc import TrainingVpc, TrainingVpcProps
+from paceline_constructs.observability.alerts import AlertTopic
 from stacks.settings import Team
-from stacks.team_stack import TeamStack
-
-_RETENTION = {
-    30: logs.RetentionDays.ONE_MONTH,
-    90: logs.RetentionDays.THREE_MONTHS,
-    365: logs.RetentionDays.ONE_YEAR,
-    3653: logs.RetentionDays.TEN_YEARS,
-}
+from stacks.team_stack import TeamStack, log_retention
 
 
 class FoundationStack(TeamStack):
-    """Changes rarely; every other stack of the team refers to `key`, `network` or `efa`."""
+    """Changes rarely; every other stack of the team refers to `key`, `network`, `efa`, `alerts` (a topic per
+    severity) or `sessions`."""
 
     def __init__(self, scope: Construct, construct_id: str, *, team: Team) -> None:
-        super().__init__(scope, construct_id, team=team, description="key and network")
+        super().__init__(scope, construct_id, team=team, description="key, network and alarms")
         settings = team.parameters.network
         self.key = TeamKey(self, "Key", alias=f"paceline/{team.name}", removal_policy=self.removal_policy)
         self.network = TrainingVpc(
@@ -35,11 +36,30 @@ class FoundationStack(TeamStack):
                 subnets=settings.subnets,
                 interface_endpoints=settings.interface_endpoints,
                 encryption_key=self.key,
-                flow_log_retention=_RETENTION[settings.flow_log_days],
+                flow_log_retention=log_retention(settings.flow_log_days),
                 removal_policy=self.removal_policy,
             ),
         )
         self.efa = EfaSecurityGroup(self, "Efa", vpc=self.network.vpc)
+        alerts = team.parameters.alerts
+        self.alerts = {
+            severity: AlertTopic(self, f"Alerts-{severity}", encryption_key=self.key, endpoints=endpoints)
+            for severity, endpoints in (("critical", alerts.critical), ("warning", alerts.warning))
+        }
+        self.sessions = SessionLogging(
+            self,
+            "Sessions",
+            props=SessionLoggingProps(
+                team=team.name,
+                encryption_key=self.key,
+                retention=log_retention(team.parameters.access.session_log_days),
+                idle_minutes=team.parameters.access.idle_minutes,
+                removal_policy=self.removal_policy,
+            ),
+        )
 
         self.publish(PARAMETER_VPC_ID, self.network.vpc.vpc_id)
         self.publish(PARAMETER_EFA_SECURITY_GROUP_ID, self.efa.security_group_id)
+        self.publish(PARAMETER_CRITICAL_TOPIC, self.alerts["critical"].topic_arn)
+        self.publish(PARAMETER_WARNING_TOPIC, self.alerts["warning"].topic_arn)
+        self.publish(PARAMETER_SESSION_DOCUMENT, self.sessions.document_name)

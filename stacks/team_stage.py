@@ -8,10 +8,15 @@ from constructs import Construct
 from paceline.spec.names import TAG_TEAM
 from paceline_constructs.guardrails.tags import tag
 from stacks.capacity import CapacityStack
+from stacks.delivery import DeliveryStack
 from stacks.eks import EksStack
 from stacks.foundation import FoundationStack
+from stacks.governance import GovernanceStack
+from stacks.hyperpod import HyperPodStack
+from stacks.observability import ObservabilityStack
 from stacks.registry import RegistryStack
 from stacks.settings import Team
+from stacks.slurm import SlurmStack
 from stacks.storage import StorageStack
 
 
@@ -29,9 +34,22 @@ class TeamStage(Stage):
         self.foundation = FoundationStack(self, "Foundation", team=team)
         self.storage = StorageStack(self, "Storage", team=team, foundation=self.foundation)
         self.registry = RegistryStack(self, "Registry", team=team, encryption_key=self.foundation.key)
-        self.eks = (
-            EksStack(self, "Eks", team=team, foundation=self.foundation, registry=self.registry)
-            if team.parameters.eks
+        self.eks = EksStack(self, "Eks", team=team, foundation=self.foundation) if team.parameters.eks else None
+        self.slurm = (
+            SlurmStack(
+                self,
+                "Slurm",
+                team=team,
+                foundation=self.foundation,
+                storage=self.storage,
+                registry=self.registry,
+            )
+            if team.parameters.slurm
+            else None
+        )
+        self.hyperpod = (
+            HyperPodStack(self, "HyperPod", team=team, foundation=self.foundation, storage=self.storage, eks=self.eks)
+            if team.parameters.hyperpod
             else None
         )
         self.capacity = {
@@ -40,10 +58,31 @@ class TeamStage(Stage):
                 f"Capacity-{name}",
                 team=team,
                 name=name,
-                source=source,
                 foundation=self.foundation,
                 eks=self.eks,
+                slurm=self.slurm,
             )
-            for name, source in team.parameters.capacity.items()
+            for name in team.parameters.capacity
         }
+        cluster_name = self.eks.cluster_name if self.eks else None
+        self.observability = (
+            ObservabilityStack(self, "Observability", team=team, foundation=self.foundation, cluster_name=cluster_name)
+            if team.parameters.observability
+            else None
+        )
+        self.governance = (
+            GovernanceStack(
+                self,
+                "Governance",
+                team=team,
+                foundation=self.foundation,
+                storage=self.storage,
+                registry=self.registry,
+                observability=self.observability,
+                cluster_name=cluster_name,
+            )
+            if team.parameters.governance
+            else None
+        )
+        self.delivery = DeliveryStack(self, "Delivery", team=team) if team.parameters.delivery else None
         tag(self, TAG_TEAM, team.name)

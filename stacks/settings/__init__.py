@@ -11,13 +11,20 @@ from typing import Literal
 from pydantic import Field
 
 from paceline.spec.base import Record
+from stacks.settings.access import Access
+from stacks.settings.alerts import Alerts
 from stacks.settings.capacity import CapacitySources
+from stacks.settings.delivery import Delivery
 from stacks.settings.eks import Eks
+from stacks.settings.governance import Governance
+from stacks.settings.hyperpod import HyperPod
 from stacks.settings.location import Location
 from stacks.settings.network import Network
+from stacks.settings.observability import Observability
 from stacks.settings.registry import Registry
+from stacks.settings.slurm import Slurm
 from stacks.settings.storage import Storage
-from stacks.settings.update import LIVE
+from stacks.settings.update import LIVE, REPLACE
 
 
 class Parameters(Record):
@@ -31,6 +38,17 @@ class Parameters(Record):
         default={}, description="where accelerators come from, by a name of your choice", json_schema_extra=LIVE
     )
     eks: Eks | None = Field(default=None, description="a Kubernetes cluster; none without it", json_schema_extra=LIVE)
+    slurm: Slurm | None = Field(default=None, description="a Slurm cluster on AWS PCS", json_schema_extra=REPLACE)
+    hyperpod: HyperPod | None = Field(default=None, description="a HyperPod cluster", json_schema_extra=REPLACE)
+    alerts: Alerts = Field(default=Alerts(), description="who hears of alarms", json_schema_extra=LIVE)
+    access: Access = Field(default=Access(), description="shells on nodes", json_schema_extra=LIVE)
+    observability: Observability | None = Field(
+        default=None, description="metrics, alert rules, dashboards", json_schema_extra=LIVE
+    )
+    governance: Governance | None = Field(
+        default=None, description="roles of people and programs, and a budget", json_schema_extra=LIVE
+    )
+    delivery: Delivery | None = Field(default=None, description="who deploys", json_schema_extra=LIVE)
     lifecycle: Literal["retained", "disposable"] = Field(
         default="retained",
         description="retained: stacks cannot be deleted, and data outlives them. disposable: destroying the team"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from paceline.spec.base import Record
 from stacks.settings.addresses import Block, ZoneId
+from stacks.settings.retention import LogDays
 from stacks.settings.update import LIVE, NEVER, REPLACE
 
 
@@ -28,6 +27,4 @@ class Network(Record):
         " per zone and hour. S3 has a free gateway endpoint and is not listed",
         json_schema_extra=LIVE,
     )
-    flow_log_days: Literal[30, 90, 365, 3653] = Field(
-        default=365, description="how long flow logs are kept", json_schema_extra=LIVE
-    )
+    flow_log_days: LogDays = Field(default=365, description="how long flow logs are kept", json_schema_extra=LIVE)

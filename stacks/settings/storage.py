@@ -7,7 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from paceline.catalog.fsx import lustre
 from paceline.spec.base import Record
 from stacks.settings.addresses import ZoneId
-from stacks.settings.update import DRAIN, LIVE, REPLACE
+from stacks.settings.update import DRAIN, GROW, LIVE, REPLACE
 
 
 class FileSystem(Record):
@@ -25,7 +25,7 @@ class FileSystem(Record):
         description="clients reach the file system over EFA; set at creation only",
         json_schema_extra=REPLACE,
     )
-    size_gib: int = Field(description="storage capacity; can only grow", json_schema_extra=LIVE)
+    size_gib: int = Field(description="storage capacity; can only grow", json_schema_extra=GROW)
     data_prefix: str = Field(
         default="datasets",
         pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",

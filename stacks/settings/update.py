@@ -14,3 +14,6 @@ LIVE: JsonDict = {"update": "live"}
 DRAIN: JsonDict = {"update": "drain"}
 REPLACE: JsonDict = {"update": "replace"}
 NEVER: JsonDict = {"update": "never"}
+
+# may grow while jobs run, and can never shrink
+GROW: JsonDict = {"update": "live", "shrink": "never"}

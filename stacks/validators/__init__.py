@@ -7,13 +7,32 @@ from collections.abc import Callable, Iterator
 from paceline.spec.documents import Document
 from paceline.spec.errors import Problem
 from stacks.settings import Team
-from stacks.validators import eks, network, pods, storage
+from stacks.validators import (
+    alerts,
+    capacity,
+    delivery,
+    eks,
+    governance,
+    hyperpod,
+    network,
+    observability,
+    pods,
+    slurm,
+    storage,
+)
 
 _SECTIONS: tuple[Callable[[Team, Document], Iterator[Problem]], ...] = (
     network.problems,
     storage.problems,
+    capacity.problems,
     eks.problems,
     pods.problems,
+    alerts.problems,
+    observability.problems,
+    governance.problems,
+    delivery.problems,
+    slurm.problems,
+    hyperpod.problems,
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ministack import app
 from ministack.core import responses, router
-from ministack.services import ec2, eks, s3
+from ministack.services import budgets, ec2, eks, iam, s3
 from ministack.services.cloudformation import changesets, engine, provisioners, stacks
 
 from paceline.local.aws.overlay import FORGOTTEN, TYPES
@@ -29,11 +29,15 @@ TABLES: list[tuple[ModuleType, str, type]] = [
     (provisioners, "_S3_BUCKET_CONFIGURATIONS", tuple),
     (ec2, "_ACTION_MAP", dict),
     (ec2, "_addresses", responses.AccountRegionScopedDict),
+    (ec2, "_launch_templates", responses.AccountRegionScopedDict),
     (ec2, "_nat_gateways", responses.AccountRegionScopedDict),
     (ec2, "_placement_groups", responses.AccountRegionScopedDict),
     (ec2, "_security_groups", responses.AccountRegionScopedDict),
     (ec2, "_subnets", responses.AccountRegionScopedDict),
     (ec2, "_vpcs", responses.AccountRegionScopedDict),
+    (eks, "_clusters", responses.AccountRegionScopedDict),
+    (eks, "_nodegroups", responses.AccountRegionScopedDict),
+    (iam, "_oidc_providers", responses.AccountScopedDict),
 ]
 
 FUNCTIONS: list[tuple[ModuleType, str, list[str]]] = [
@@ -45,6 +49,9 @@ FUNCTIONS: list[tuple[ModuleType, str, list[str]]] = [
     (provisioners, "_ec2_apply_tags", ["physical_id", "props", "old_props"]),
     (provisioners, "_ec2_sg_permissions", ["rules"]),
     (provisioners, "_physical_name", ["stack_name", "logical_id", "lowercase", "max_len", "seeded"]),
+    (budgets, "_create_budget", ["data"]),
+    (budgets, "_delete_budget", ["data"]),
+    (budgets, "_update_budget", ["data"]),
     (ec2, "_error", ["code", "message", "status"]),
     (ec2, "_parse_member_list", ["params", "prefix"]),
     (ec2, "_sg_rule_id", ["sg_id", "is_egress", "rule"]),
@@ -61,6 +68,8 @@ FUNCTIONS: list[tuple[ModuleType, str, list[str]]] = [
     (eks, "_update_access_entry", ["cluster_name", "principal_arn", "body"]),
     (eks, "_update_addon", ["cluster_name", "addon_name", "body"]),
     (eks, "_update_pod_identity_association", ["cluster_name", "association_id", "body"]),
+    (iam, "_create_oidc_provider", ["p"]),
+    (iam, "_delete_oidc_provider", ["p"]),
     (s3, "_delete_bucket_encryption", ["name"]),
     (s3, "_delete_bucket_ownership_controls", ["name"]),
     (s3, "_delete_bucket_tagging", ["name"]),
@@ -105,3 +114,7 @@ def test_what_the_overlay_completes_has_the_functions_it_wraps() -> None:
         handler: dict[str, Any] = provisioners._RESOURCE_HANDLERS[name]
         assert callable(handler["create"])
         assert callable(handler["update"])
+
+
+def test_launch_templates_are_described_by_an_action_of_the_table() -> None:
+    assert "DescribeLaunchTemplateVersions" in ec2._ACTION_MAP

@@ -24,10 +24,10 @@ class CapacitySourceProps:
     """What to launch, and where it comes from.
 
     `layout` is the wiring of the network cards, one of the type's. `zone_id` is the zone of `subnet`.
-    `security_groups` are carried, beside `efa`, by the interfaces that have an address: those of the orchestrator, which
-    let a node reach AWS and its scheduler. `reservation` is the id of what was bought beforehand, and `placement_group`
-    the group that an attached reservation was created in; a purchase of another kind has neither. `user_data` is MIME
-    text without references, which the orchestrator extends; without it a node runs what its image runs. `tags` go to
+    `security_groups` are carried, beside `efa`, by the interfaces that have an address: those of the orchestrator let a
+    node reach AWS and its scheduler. `reservation` is the id of what was bought beforehand, and `placement_group` the
+    group that an attached reservation was created in; a purchase of another kind has neither. `user_data` is MIME text
+    without references, which the orchestrator extends; without it a node runs what its image runs. `tags` go to
     instances, volumes and interfaces, where cost reports find them.
     """
 
@@ -76,6 +76,7 @@ class CapacitySource(Construct):
         if props.purchase == "odcr":
             assert group is not None
             reservation = self._reserve(props, group)
+        self.reservation = reservation
         self.launch_template = ec2.CfnLaunchTemplate(
             self,
             "LaunchTemplate",

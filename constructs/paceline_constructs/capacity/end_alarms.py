@@ -71,7 +71,7 @@ class EndAlarms(Construct):
                 targets.SnsTopic(
                     props.topic,
                     message=events.RuleTargetInput.from_text(
-                        f"paceline: the nodes of capacity {props.name} are taken in {label}, at {taken:%Y-%m-%d %H:%M} UTC."
+                        f"paceline: capacity {props.name}: nodes are taken in {label}, at {taken:%Y-%m-%d %H:%M} UTC"
                     ),
                 )
             ],

@@ -7,6 +7,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from paceline_constructs.observability.alerts import EVENTS, PUBLISHERS
+
 # Who launches nodes with encrypted volumes: EKS node groups through Auto Scaling, PCS through EC2 Fleet. Sources: EC2
 # Auto Scaling User Guide, key-policy-requirements-EBS-encryption.html; AWS PCS User Guide, working-with_ebs-encryption;
 # EC2 User Guide, service-linked-roles-spot-instance-requests.html.
@@ -23,9 +25,9 @@ _USE = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", 
 class TeamKey(kms.Key):
     """A customer-managed key, rotated every year, with `alias`.
 
-    Some services cannot be given access by a policy of their caller: CloudWatch Logs, the role that FSx makes for itself
-    to reach a linked bucket, and the roles that launch nodes. The key's policy names them, as narrowly as they can be
-    named before they exist.
+    Some services cannot be given access by a policy of their caller: CloudWatch Logs, the role that FSx makes for
+    itself to reach a linked bucket, the roles that launch nodes, and whoever raises an alarm at an encrypted topic. The
+    key's policy names them, as narrowly as they can be named before they exist.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, alias: str, removal_policy: RemovalPolicy) -> None:
@@ -83,6 +85,7 @@ class TeamKey(kms.Key):
             )
         )
         self._let_in_launchers(stack)
+        self._let_in_alarms(stack)
 
     def _let_in_launchers(self, stack: Stack) -> None:
         roles = [
@@ -110,4 +113,19 @@ class TeamKey(kms.Key):
                 resources=["*"],
                 conditions=of_this_account | {"Bool": {"kms:GrantIsForAWSResource": "true"}},
             )
+        )
+
+    def _let_in_alarms(self, stack: Stack) -> None:
+        use = ["kms:Decrypt", "kms:GenerateDataKey*"]
+        self.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="Alarms",
+                principals=[iam.ServicePrincipal(name) for name in PUBLISHERS],
+                actions=use,
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
+            )
+        )
+        self.add_to_resource_policy(
+            iam.PolicyStatement(sid="Events", principals=[iam.ServicePrincipal(EVENTS)], actions=use, resources=["*"])
         )

@@ -40,7 +40,7 @@ class LustreFileSystemProps:
 
 
 class LustreFileSystem(Construct):
-    """FSx for Lustre, linked to a bucket; `file_system_id`, `dns_name` and `mount_name` are what a client needs.
+    """FSx for Lustre, linked to a bucket; `source` is what a client mounts: `dns_name` and `mount_name`.
 
     There is no backup setting: FSx cannot back up a file system that is linked to a bucket. The bucket is the copy.
     fsx.LustreFileSystem knows neither EFA nor metadata settings, hence the CloudFormation type.
@@ -73,6 +73,7 @@ class LustreFileSystem(Construct):
         self.file_system_id = file_system.ref
         self.dns_name = file_system.attr_dns_name
         self.mount_name = file_system.attr_lustre_mount_name
+        self.source = f"{self.dns_name}@tcp:/{self.mount_name}"
         fsx.CfnDataRepositoryAssociation(
             self,
             "DataRepository",

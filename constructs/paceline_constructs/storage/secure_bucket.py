@@ -15,22 +15,28 @@ _ABANDONED_AFTER = Duration.days(7)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SecureBucketProps:
-    """Overwritten and deleted objects can be brought back for `noncurrent_retention`."""
+    """Overwritten and deleted objects can be brought back for `noncurrent_retention`.
 
+    Without `name` CloudFormation makes one up, as it should wherever nobody asks for a name. Without `access_logs`
+    accesses are not logged, and the compliance rules want a reason.
+    """
+
+    name: str | None = None
     encryption_key: kms.IKey
-    access_logs: s3.IBucket
-    access_logs_prefix: str
+    access_logs: s3.IBucket | None
+    access_logs_prefix: str | None = None
     noncurrent_retention: Duration
     removal_policy: RemovalPolicy
 
 
 class SecureBucket(s3.Bucket):
-    """Versioned, encrypted with the given key, reachable over TLS only, never public, every access logged."""
+    """Versioned, encrypted with the given key, reachable over TLS only, never public."""
 
     def __init__(self, scope: Construct, construct_id: str, *, props: SecureBucketProps) -> None:
         super().__init__(
             scope,
             construct_id,
+            bucket_name=props.name,
             encryption=s3.BucketEncryption.KMS,
             encryption_key=props.encryption_key,
             bucket_key_enabled=True,  # one request to KMS per bucket key instead of one per object

@@ -88,13 +88,12 @@ def test_key_rotates_and_lets_in_services_only_under_conditions(template: Templa
     [key] = template.find_resources("AWS::KMS::Key").values()
     owner, *services = key["Properties"]["KeyPolicy"]["Statement"]
     assert owner["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
-    assert {statement["Sid"] for statement in services} == {
-        "CloudWatchLogs",
-        "FsxThroughS3",
-        "VolumesOfNodes",
-        "GrantsForVolumesOfNodes",
-    }
-    assert all(statement["Condition"].keys() & {"ArnLike", "ArnEquals"} for statement in services)
+    sids = ["CloudWatchLogs", "FsxThroughS3", "VolumesOfNodes", "GrantsForVolumesOfNodes", "Alarms", "Events"]
+    assert [statement["Sid"] for statement in services] == sids
+    *limited, events = services
+    conditions = {"ArnLike", "ArnEquals", "StringEquals"}
+    assert all(statement["Condition"].keys() & conditions for statement in limited)
+    assert events["Principal"] == {"Service": "events.amazonaws.com"}  # which takes no condition
     [through_s3] = [statement for statement in services if statement["Sid"] == "FsxThroughS3"]
     assert through_s3["Condition"]["StringEquals"]["kms:CallerAccount"] == "123456789012"
 

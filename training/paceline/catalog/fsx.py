@@ -1,4 +1,4 @@
-"""Which FSx for Lustre file systems exist: sizes, throughput tiers and what EFA asks of both (fsx.yaml)."""
+"""Which FSx file systems exist: sizes, throughput and, for Lustre, what EFA asks of both (fsx.yaml)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,25 @@ class LustreRules(Record):
         return (*smaller, *larger)
 
 
+class OpenZfsRules(Record):
+    """What FSx for OpenZFS accepts. Ports are inclusive ranges, from clients to the server, TCP and UDP."""
+
+    deployment_type: str
+    deployment_type_available: str
+    throughputs_mbps: tuple[int, ...]
+    min_size_gib: int
+    max_size_gib: int
+    max_backup_days: int
+    ports: tuple[tuple[int, int], ...]
+
+
 @cache
 def lustre() -> LustreRules:
     """The rules of FSx for Lustre."""
     return LustreRules.model_validate(read_table("fsx")["lustre"])
+
+
+@cache
+def open_zfs() -> OpenZfsRules:
+    """The rules of FSx for OpenZFS."""
+    return OpenZfsRules.model_validate(read_table("fsx")["open_zfs"])

@@ -169,6 +169,12 @@ def instance_types() -> dict[str, InstanceType]:
     return {row.instance_type: row for row in rows}
 
 
+@cache
+def sources() -> dict[str, str]:
+    """What the short names in `InstanceType.sources` stand for."""
+    return dict(read_table("instance_types")["sources"])
+
+
 def instance_type(name: str) -> InstanceType:
     """The row of `name`; ParameterError, with the nearest name, when the catalog has none."""
     rows = instance_types()

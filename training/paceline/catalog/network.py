@@ -29,3 +29,8 @@ def has_legal_size(block: IPv4Network) -> bool:
 def usable_addresses(subnet: IPv4Network) -> int:
     """Addresses left for network interfaces."""
     return subnet.num_addresses - RESERVED_PER_SUBNET
+
+
+def prefix_for(addresses: int) -> int:
+    """Prefix length of the smallest subnet with so many addresses left for network interfaces."""
+    return 32 - (addresses + RESERVED_PER_SUBNET - 1).bit_length()

@@ -1,4 +1,4 @@
-"""The ways to buy capacity: what each asks of a launch (purchases.yaml), how long and how many (instance_types.yaml)."""
+"""The ways to buy capacity: what each asks of a launch (purchases.yaml), and for how long (instance_types.yaml)."""
 
 from __future__ import annotations
 

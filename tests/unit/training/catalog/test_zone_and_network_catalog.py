@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from paceline.catalog.network import has_legal_size, is_private, usable_addresses
-from paceline.catalog.zones import is_region, is_zone_id, is_zone_of, zone_prefix
+from paceline.catalog.zones import is_region, is_zone_id, is_zone_of, place, zone_prefix
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,11 @@ def test_what_is_no_zone_id_anywhere(name: str) -> None:
 
 def test_a_local_zone_belongs_to_its_region() -> None:
     assert is_zone_of("use1-dfw2-az1", "us-east-1")
+
+
+def test_price_lists_call_a_local_zone_by_its_name() -> None:
+    assert place("use1-dfw2-az1", "us-east-1") == "us-east-1-dfw-2a"
+    assert place("use1-az4", "us-east-1") == "us-east-1"
 
 
 @pytest.mark.parametrize("name", ["us-east", "useast1", "us-up-1", "us-east-1a"])

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import boto3
 import pytest
+from botocore.awsrequest import AWSResponse, HeadersDict
+from ministack import app
 from ministack.core import responses
+from ministack.core.router import detect_service
 from ministack.services.cloudformation import provisioners
 
 from paceline.local.aws import main
@@ -50,3 +56,30 @@ def provision(account: str) -> Provision:
 
 
 _numbers = iter(range(100000000001, 999999999999))
+
+
+@pytest.fixture
+def client(account: str) -> Callable[[str], Any]:
+    """A boto3 client whose requests are answered in this process: the SDK's own writing and reading, no server."""
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        headers = {
+            key.lower(): value.decode() if isinstance(value, bytes) else value for key, value in request.headers.items()
+        }
+        place = urlsplit(request.url)
+        query = parse_qs(place.query)
+        service = detect_service(request.method, place.path, headers, query)
+        body = request.body.encode() if isinstance(request.body, str) else request.body or b""
+        handled = app.SERVICE_HANDLERS[service](request.method, place.path, headers, body, query)
+        status, answered, content = asyncio.run(handled)
+        response = AWSResponse(request.url, status, HeadersDict(answered), None)
+        response._content = content if isinstance(content, bytes) else content.encode()
+        return response
+
+    def make(service: str) -> Any:
+        session: Any = boto3.Session(account, "embedded", region_name="us-east-1")
+        made = session.client(service, endpoint_url="http://localhost:1")
+        made.meta.events.register("before-send", answer)
+        return made
+
+    return make

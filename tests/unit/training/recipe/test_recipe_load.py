@@ -147,7 +147,10 @@ def test_mistakes_in_overrides_are_reported_together(whole: Path) -> None:
 
     assert [(p.message, p.hint) for p in caught.value.problems] == [
         ("--set schedule.stps: schedule.stps: unknown field", "did you mean `steps`?"),
-        ("--set seed: seed: input should be greater than or equal to 0 (got -1)", None),
+        (
+            "--set seed: seed: input should be greater than or equal to 0 (got -1)",
+            "`seed`: decides the initial parameters",
+        ),
         ("--set modle.preset: modle: unknown field", "did you mean `model`?"),
     ]
 

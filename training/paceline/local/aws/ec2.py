@@ -156,12 +156,12 @@ HANDLERS: Mapping[str, Handler] = {
 }
 
 
-def vpc_attributes(vpc_id: str) -> dict[str, Any]:
+def vpc_attributes(vpc_id: str, properties: Properties) -> dict[str, Any]:
     """What ministack's own AWS::EC2::VPC leaves out for Fn::GetAtt."""
     return {"CidrBlock": ec2._vpcs[vpc_id]["CidrBlock"], "CidrBlockAssociations": [], "Ipv6CidrBlocks": []}
 
 
-def subnet_attributes(subnet_id: str) -> dict[str, Any]:
+def subnet_attributes(subnet_id: str, properties: Properties) -> dict[str, Any]:
     """What ministack's own AWS::EC2::Subnet leaves out for Fn::GetAtt."""
     subnet = ec2._subnets[subnet_id]
     return {"VpcId": subnet["VpcId"], "CidrBlock": subnet["CidrBlock"], "Ipv6CidrBlocks": []}

@@ -1,6 +1,7 @@
 """EKS add-ons, access entries and pod identity: ministack has an API for them but no CloudFormation handler.
 
-The API's bodies are the template's properties with a small first letter; ministack keeps what it knows of them.
+Clusters and node groups have one, which forgets what it does not know: repair settings, for one. It is put back. The
+API's bodies are the template's properties with a small first letter; ministack keeps what it knows of them.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ministack.services import eks
+from ministack.services import ec2, eks
 
-from paceline.local.aws.handler import Created, Handler, Properties
+from paceline.local.aws.handler import Created, Handler, Properties, camel
 
 
 def body(properties: Properties) -> dict[str, Any]:
     """A template's properties as the body of an API call."""
-    camel: dict[str, Any] = _camel({key: value for key, value in properties.items() if key != "Tags"})
-    return {**camel, "tags": {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}}
+    given: dict[str, Any] = camel({key: value for key, value in properties.items() if key != "Tags"})
+    return {**given, "tags": {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}}
 
 
 def answer(response: tuple[int, Mapping[str, str], bytes | str]) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class AccessEntry:
 
     def _associate(self, cluster: str, principal: str, properties: Properties) -> None:
         for policy in properties.get("AccessPolicies", []):
-            answer(eks._associate_access_policy(cluster, principal, _camel(policy)))
+            answer(eks._associate_access_policy(cluster, principal, camel(policy)))
 
 
 class PodIdentityAssociation:
@@ -100,9 +101,25 @@ HANDLERS: Mapping[str, Handler] = {
 }
 
 
-def _camel(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key[:1].lower() + key[1:]: _camel(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_camel(item) for item in value]
-    return value
+def complete_cluster(name: str, properties: Properties) -> dict[str, Any]:
+    """Put what the template says of a cluster into ministack's record; the attributes that its handler leaves out."""
+    cluster = eks._clusters[name]
+    network = cluster["kubernetesNetworkConfig"]
+    _put_back(cluster, properties, but=("Logging", "ResourcesVpcConfig"))
+    cluster["kubernetesNetworkConfig"] = network | cluster["kubernetesNetworkConfig"]
+    for subnet in cluster["resourcesVpcConfig"]["subnetIds"][:1]:
+        cluster["resourcesVpcConfig"]["vpcId"] = (ec2._subnets.get(subnet) or {}).get("VpcId")
+    keys = [entry["provider"]["keyArn"] for entry in cluster["encryptionConfig"]]
+    return {"Id": name, "EncryptionConfigKeyArn": keys[0] if keys else ""}
+
+
+def complete_nodegroup(name: str, properties: Properties) -> dict[str, Any]:
+    """Put what the template says of a node group into ministack's record; the attribute that its handler leaves out."""
+    cluster = properties["ClusterName"]
+    _put_back(eks._nodegroups[f"{cluster}/{name}"], properties, but=("Labels", "ScalingConfig"))
+    return {"Id": f"{cluster}/{name}"}
+
+
+def _put_back(record: dict[str, Any], properties: Properties, *, but: tuple[str, ...]) -> None:
+    """`but` and the tags are those that ministack keeps, in the API's own shape."""
+    record |= camel({key: value for key, value in properties.items() if key not in (*but, "Tags")})

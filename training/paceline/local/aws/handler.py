@@ -45,3 +45,12 @@ def checked(schema: Schema, handler: Handler) -> dict[str, Callable[..., Any] | 
         return handler.update(physical_id, old, new)
 
     return {"create": create, "update": update, "update_with_logical_id": True, "delete": handler.delete}
+
+
+def camel(value: Any) -> Any:
+    """A template's names as most APIs write them: with a small first letter."""
+    if isinstance(value, Mapping):
+        return {key[:1].lower() + key[1:]: camel(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [camel(item) for item in value]
+    return value

@@ -11,20 +11,24 @@ from typing import Any
 
 from ministack.services.cloudformation import provisioners
 
-from paceline.local.aws import ec2, eks, s3
+from paceline.local.aws import budgets, ec2, eks, iam, s3
 from paceline.local.aws.handler import Created, Handler, Properties, checked
 from paceline.local.aws.schemas import load
 from paceline.local.aws.state_only import StateOnly, forms
 from paceline.local.aws.store import Store
 
-TYPES = frozenset((*ec2.HANDLERS, *eks.HANDLERS, *forms()))
+HANDLERS: Mapping[str, Handler] = {**budgets.HANDLERS, **ec2.HANDLERS, **eks.HANDLERS, **iam.HANDLERS}
+
+TYPES = frozenset((*HANDLERS, *forms()))
 """Every type that the overlay adds."""
 
-FORGOTTEN: Mapping[str, Callable[[str], dict[str, Any]]] = {
+FORGOTTEN: Mapping[str, Callable[[str, Properties], dict[str, Any]]] = {
     "AWS::EC2::Subnet": ec2.subnet_attributes,
     "AWS::EC2::VPC": ec2.vpc_attributes,
+    "AWS::EKS::Cluster": eks.complete_cluster,
+    "AWS::EKS::Nodegroup": eks.complete_nodegroup,
 }
-"""Types of ministack's own whose handlers leave out attributes that templates read, and what supplies them."""
+"""Types of ministack's own whose handlers leave out what templates or readers ask for, and what supplies it."""
 
 
 def install(store: Store) -> None:
@@ -33,8 +37,7 @@ def install(store: Store) -> None:
     `store` holds the resources that are only remembered.
     """
     schemas = load()
-    handlers: dict[str, Handler] = {**ec2.HANDLERS, **eks.HANDLERS}
-    handlers |= {name: StateOnly(schemas[name], form, store) for name, form in forms().items()}
+    handlers = dict(HANDLERS) | {name: StateOnly(schemas[name], form, store) for name, form in forms().items()}
     for name, handler in handlers.items():
         schema = schemas[name]
         provisioners._RESOURCE_HANDLERS[name] = checked(schema, handler)
@@ -49,13 +52,13 @@ def install(store: Store) -> None:
         provisioners._RESOURCE_HANDLERS[name] = _completed(table, attributes)
 
 
-def _completed(table: Mapping[str, Any], attributes: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+def _completed(table: Mapping[str, Any], attributes: Callable[[str, Properties], dict[str, Any]]) -> dict[str, Any]:
     def create(logical_id: str, properties: Properties, stack: str) -> Created:
         physical_id, known = table["create"](logical_id, properties, stack)
-        return physical_id, attributes(physical_id) | known
+        return physical_id, attributes(physical_id, properties) | known
 
     def update(physical_id: str, old: Properties, new: Properties, *rest: str) -> Created:
         physical_id, known = table["update"](physical_id, old, new, *rest)
-        return physical_id, attributes(physical_id) | known
+        return physical_id, attributes(physical_id, new) | known
 
     return {**table, "create": create, "update": update}

@@ -28,6 +28,7 @@ class Form(Record):
 
     id: str
     name: str | None = None
+    ref: str | None = None
     attributes: dict[str, str]
 
 
@@ -49,7 +50,7 @@ class StateOnly:
         if self._form.name and self._form.name not in properties:
             properties = {**properties, self._form.name: _physical_name(stack, logical_id, max_len=63)}
         own_id, attributes = self._filled_in(properties)
-        (identifier,) = self._schema.primary_identifier
+        identifier = self._form.ref or self._schema.primary_identifier[0]
         physical_id = str({**properties, **attributes}[identifier])
         if self._store.get(self._schema.type_name, physical_id):
             raise ValueError(f"{physical_id} already exists")

@@ -1,5 +1,6 @@
-"""EC2 capacity reservations: `describe_capacity_reservations`, which ministack answers with an empty list.
+"""EC2 capacity: reservations, which ministack answers with an empty list, and Capacity Blocks, which it does not know.
 
+There is nothing for sale here, so no offerings are found.
 Shape: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CapacityReservation.html
 """
 
@@ -52,7 +53,14 @@ def install(store: Store) -> None:
         )
         return answer
 
+    def offerings(parameters: Mapping[str, list[str]]) -> tuple[int, dict[str, str], bytes]:
+        empty: tuple[int, dict[str, str], bytes] = ec2._xml(
+            200, "DescribeCapacityBlockOfferingsResponse", "<capacityBlockOfferingSet/>"
+        )
+        return empty
+
     ec2._ACTION_MAP["DescribeCapacityReservations"] = describe
+    ec2._ACTION_MAP["DescribeCapacityBlockOfferings"] = offerings
 
 
 def _item(resource: Resource) -> ElementTree.Element:

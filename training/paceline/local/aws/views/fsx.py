@@ -11,8 +11,8 @@ from ministack.core.responses import get_account_id
 from ministack.services import ec2
 
 from paceline.local.aws.store import Resource, Store
-from paceline.local.aws.views import json_service
-from paceline.local.aws.views.json_service import Request, ServiceError
+from paceline.local.aws.views import service
+from paceline.local.aws.views.service import Request, ServiceError
 
 FILE_SYSTEM = "AWS::FSx::FileSystem"
 ASSOCIATION = "AWS::FSx::DataRepositoryAssociation"
@@ -35,7 +35,7 @@ def install(store: Store) -> None:
         return {"Associations": [_association(resource) for resource in found]}
 
     operations = {"DescribeFileSystems": file_systems, "DescribeDataRepositoryAssociations": associations}
-    json_service.install("fsx", operations)
+    service.install("fsx", operations)
 
 
 def _wanted(resources: list[Resource], ids: list[str] | None, missing: str) -> list[Resource]:

@@ -1,0 +1,51 @@
+"""Who may run `cdk deploy`, and with how little."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+# The roles that `cdk bootstrap` makes (aws-cdk lib/api/bootstrap/bootstrap-template.yaml). CloudFormation's own rights
+# are those of a fifth one, cfn-exec-role, which no deployer may take: it is passed on by the deploy role.
+BootstrapRole = Literal["deploy", "file-publishing", "image-publishing", "lookup"]
+DEPLOY: Sequence[BootstrapRole] = ("deploy", "file-publishing", "image-publishing", "lookup")
+LOOK: Sequence[BootstrapRole] = ("lookup",)
+
+
+class DeployerRole(iam.Role):
+    """A role that can do nothing but take bootstrap roles: DEPLOY to deploy, LOOK to see differences."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        trusted: iam.IPrincipal,
+        roles: Sequence[BootstrapRole],
+        qualifier: str,
+        description: str,
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            assumed_by=trusted,
+            description=description,
+            max_session_duration=Duration.hours(1),
+        )
+        stack = Stack.of(self)
+        suffix = f"{stack.account}-{stack.region}"
+        self.add_to_policy(
+            iam.PolicyStatement(
+                actions=["sts:AssumeRole"],
+                resources=[
+                    stack.format_arn(
+                        service="iam", region="", resource="role", resource_name=f"cdk-{qualifier}-{role}-role-{suffix}"
+                    )
+                    for role in roles
+                ],
+            )
+        )

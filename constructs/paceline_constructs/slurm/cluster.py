@@ -1,0 +1,97 @@
+"""A Slurm controller that AWS runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_pcs as pcs
+from constructs import Construct
+
+from paceline.catalog.slurm import Ports
+from paceline_constructs.network.closed_egress import close_egress
+from paceline_constructs.slurm.accounting import accounting
+from paceline_constructs.slurm.settings import own_settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlurmClusterProps:
+    """`version`, `size` and `settings` must be legal by paceline.catalog.slurm; `settings` come on top of paceline's.
+
+    Nodes that idle for `idle_seconds` end. `keep_days` is how long accounting keeps jobs: None is for ever, and
+    without `with_accounting` there is none.
+    """
+
+    name: str
+    version: str
+    size: str
+    ports: Ports
+    vpc: ec2.IVpc
+    subnet: ec2.ISubnet
+    idle_seconds: int
+    settings: Mapping[str, str]
+    with_accounting: bool
+    keep_days: int | None
+
+
+class SlurmCluster(Construct):
+    """An AWS PCS cluster. `nodes` is the security group of its nodes, for their interfaces that have an address.
+
+    The members of `nodes` reach each other, the controller and, over HTTPS, the endpoints of AWS services; what else
+    they need (file systems) is added by who offers it. PCS keeps the cluster's secret in Secrets Manager.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, props: SlurmClusterProps) -> None:
+        super().__init__(scope, construct_id)
+        self.nodes = self._nodes(props)
+        cluster = pcs.CfnCluster(
+            self,
+            "Cluster",
+            name=props.name,
+            size=props.size,
+            scheduler=pcs.CfnCluster.SchedulerProperty(type="SLURM", version=props.version),
+            networking=pcs.CfnCluster.NetworkingProperty(
+                network_type="IPV4",
+                subnet_ids=[props.subnet.subnet_id],
+                security_group_ids=[self._controller(props).security_group_id],
+            ),
+            slurm_configuration=pcs.CfnCluster.SlurmConfigurationProperty(
+                scale_down_idle_time_in_seconds=props.idle_seconds,
+                accounting=accounting(with_accounting=props.with_accounting, keep_days=props.keep_days),
+                slurm_custom_settings=[
+                    pcs.CfnCluster.SlurmCustomSettingProperty(parameter_name=name, parameter_value=value)
+                    for name, value in sorted({**props.settings, **own_settings(props.ports)}.items())
+                ],
+            ),
+        )
+        self.cluster_id = cluster.attr_id
+        self.cluster_arn = cluster.attr_arn
+
+    def _nodes(self, props: SlurmClusterProps) -> ec2.SecurityGroup:
+        group = ec2.SecurityGroup(
+            self,
+            "Nodes",
+            vpc=props.vpc,
+            description="Nodes of the Slurm cluster",
+            allow_all_outbound=False,
+        )
+        # torch.distributed, NCCL and Gloo choose ports freely
+        group.connections.allow_internally(ec2.Port.all_traffic(), "Jobs between nodes")
+        # S3's gateway endpoint has public addresses, and their list is found only by asking AWS. The VPC has no way
+        # to the Internet: what is not an endpoint is not reached.
+        group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "HTTPS to the endpoints of AWS services")
+        return group
+
+    def _controller(self, props: SlurmClusterProps) -> ec2.SecurityGroup:
+        group = ec2.SecurityGroup(
+            self,
+            "Controller",
+            vpc=props.vpc,
+            description="Slurm between the controller and nodes",
+            allow_all_outbound=False,
+        )
+        group.connections.allow_from(self.nodes, ec2.Port.tcp(props.ports.slurmctld), "slurmctld from nodes")
+        group.connections.allow_to(self.nodes, ec2.Port.tcp(props.ports.slurmd), "slurmd on nodes")
+        close_egress(group)
+        return group

@@ -1,0 +1,26 @@
+# check_node: prints what is wrong with the node, in a few words, or nothing. Takes about a second.
+# Sourced by prolog.sh and health.sh.
+source /opt/paceline/bin/common
+
+check_node() {
+    local found path
+    case "$PACELINE_FAMILY" in
+        nvidia) found=$(timeout 30 nvidia-smi --list-gpus | wc -l) ;;
+        neuron) found=$(find /dev -maxdepth 1 -name 'neuron[0-9]*' | wc -l) ;;
+        *) found=$PACELINE_ACCELERATORS ;;
+    esac
+    if [ "$found" != "$PACELINE_ACCELERATORS" ]; then
+        echo "$found of $PACELINE_ACCELERATORS accelerators"
+    fi
+    for path in /home /fsx; do
+        timeout 20 stat "$path/." >/dev/null 2>&1 || echo "$path does not answer"
+        # the last line is the topmost mount: autofs as long as nothing has been mounted, none without the automount
+        case "$(findmnt --noheadings --output FSTYPE "$path" | tail -n 1)" in
+            nfs4 | lustre) ;;
+            *) echo "$path is not mounted" ;;
+        esac
+    done
+    if [ "$(df --output=pcent / | tail -n 1 | tr -dc 0-9)" -ge 95 ]; then
+        echo "root volume is full"
+    fi
+}

@@ -1,0 +1,23 @@
+"""What paceline itself writes into slurm.conf. Knows nothing of CDK, so that parameters are checked without it."""
+
+from __future__ import annotations
+
+from paceline.catalog.slurm import Ports
+from paceline_constructs.slurm.user_data import EPILOG, HEALTH, PROLOG
+
+# a check takes about a second; an idle node that breaks is drained within this time
+_HEALTH_CHECK_SECONDS = 300
+
+
+def own_settings(ports: Ports) -> dict[str, str]:
+    """Names and values; a team cannot set these."""
+    first, last = ports.srun
+    return {
+        "Prolog": PROLOG,
+        "Epilog": EPILOG,
+        "PrologFlags": "Alloc,Contain",  # the prolog runs on all nodes of a job before any of its tasks
+        "HealthCheckProgram": HEALTH,
+        "HealthCheckInterval": str(_HEALTH_CHECK_SECONDS),
+        "HealthCheckNodeState": "IDLE",  # never beside a job that is being measured
+        "SrunPortRange": f"{first}-{last}",
+    }

@@ -1,0 +1,83 @@
+"""Two resolved parameter files compared field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from paceline.spec.documents import Path_, dotted
+from stacks.settings import Parameters
+
+Update = Literal["live", "drain", "replace", "never"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One field. `old` or `new` is None where there was or will be nothing; `meaning` describes the field.
+
+    `update` is the field's own class (stacks/settings/update.py). What is added disturbs nothing, hence `live`.
+    """
+
+    path: Path_
+    old: Any
+    new: Any
+    update: Update
+    meaning: str
+
+    @property
+    def key(self) -> str:
+        return dotted(self.path)
+
+
+def compare(old: Parameters, new: Parameters) -> tuple[Change, ...]:
+    """Every field that differs, in the order of the settings."""
+    return tuple(_of_models(old, new, ()))
+
+
+def _of_models(old: BaseModel, new: BaseModel, path: Path_) -> Iterator[Change]:
+    for name, field in type(new).model_fields.items():
+        yield from _of_values(getattr(old, name), getattr(new, name), (*path, name), field)
+
+
+def _of_values(old: Any, new: Any, path: Path_, field: FieldInfo) -> Iterator[Change]:
+    if old == new:
+        return
+    if isinstance(new, BaseModel) and type(old) is type(new):
+        yield from _of_models(old, new, path)
+    elif isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys([*old, *new]):  # the old order, then what is new
+            yield from _of_values(old.get(key), new.get(key), (*path, key), field)
+    else:
+        yield Change(
+            path=path, old=_plain(old), new=_plain(new), update=_update(old, new, field), meaning=_meaning(field)
+        )
+
+
+def _update(old: Any, new: Any, field: FieldInfo) -> Update:
+    if old is None:
+        return "live"
+    extra = field.json_schema_extra
+    if not isinstance(extra, dict):  # a section, which holds resources: without it they go
+        return "replace"
+    if "shrink" in extra and new is not None and new < old:
+        return "never"
+    update: Any = extra["update"]
+    # a named part (a subnet, a capacity source) is a resource of its own, whatever its fields are
+    return "replace" if isinstance(old, BaseModel) and update == "live" else update
+
+
+def _meaning(field: FieldInfo) -> str:
+    return field.description or ""
+
+
+def _plain(value: Any) -> Any:
+    """A value as the file would say it."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

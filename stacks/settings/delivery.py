@@ -1,0 +1,64 @@
+"""Who deploys: a repository's workflows."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from paceline.spec.base import Record
+from stacks.settings.update import LIVE, REPLACE
+
+
+def _repository(value: str) -> str:
+    if "*" in value:
+        raise ValueError(f"{value} lets in other repositories ## name one, as owner/name")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*/[\w.-]+", value, re.ASCII):
+        raise ValueError(f"{value} is not a repository ## write owner/name, without https://")
+    return value
+
+
+def _name(value: str) -> str:
+    if "*" in value:
+        raise ValueError(f"{value} is a pattern ## name each one")
+    if value.startswith("refs/"):
+        raise ValueError(f"{value} is a reference ## write the name of the branch only, e.g. main")
+    if not re.fullmatch(r"[\w./ -]+", value, re.ASCII):
+        raise ValueError(f"{value} cannot be a name ## use letters, digits, dots, dashes and slashes")
+    return value
+
+
+Repository = Annotated[str, AfterValidator(_repository)]
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class Delivery(Record):
+    """Workflows of one GitHub repository deploy, from the named branches or environments only."""
+
+    repository: Repository = Field(description="GitHub repository, as owner/name", json_schema_extra=LIVE)
+    branches: tuple[Name, ...] = Field(
+        default=(), description="branches whose workflows may deploy", json_schema_extra=LIVE
+    )
+    environments: tuple[Name, ...] = Field(
+        default=(),
+        description="deployment environments whose jobs may deploy; GitHub asks their reviewers",
+        json_schema_extra=LIVE,
+    )
+    preview: bool = Field(
+        default=False,
+        description="workflows of pull requests may read what is deployed, to show the difference",
+        json_schema_extra=LIVE,
+    )
+    provider: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:iam::\d{12}:oidc-provider/token\.actions\.githubusercontent\.com$",
+        description="ARN of the account's identity provider for GitHub; without one it is made (an account has one)",
+        json_schema_extra=REPLACE,
+    )
+    qualifier: str = Field(
+        default="hnb659fds",
+        pattern=r"^[A-Za-z0-9_-]{1,10}$",
+        description="of `cdk bootstrap` in the account",
+        json_schema_extra=LIVE,
+    )

@@ -1,0 +1,127 @@
+"""A team's Slurm cluster, run by AWS Parallel Computing Service (PCS)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from paceline.catalog.fsx import open_zfs
+from paceline.catalog.slurm import ImageKind, pcs
+from paceline.spec.base import Record
+from paceline.spec.documents import nearest
+from stacks.settings.addresses import ZoneId
+from stacks.settings.update import DRAIN, LIVE, REPLACE
+
+AmiId = Annotated[str, Field(pattern=r"^ami-[0-9a-f]{17}$")]
+_SIZES = ", ".join(f"{size.nodes} for {size.name}" for size in pcs().sizes)
+
+
+class Homes(Record):
+    """Home directories on FSx for OpenZFS, mounted as /home on every node."""
+
+    zone: ZoneId = Field(
+        description="availability-zone id; a key of network.subnets, best the zone of the accelerators",
+        json_schema_extra=REPLACE,
+    )
+    size_gib: int = Field(
+        ge=open_zfs().min_size_gib,
+        le=open_zfs().max_size_gib,
+        description="storage capacity; can only grow",
+        json_schema_extra=LIVE,
+    )
+    mbps: int = Field(default=160, description="throughput of the file server in MB/s", json_schema_extra=DRAIN)
+    highly_available: bool = Field(
+        default=True, description="a second server in the same zone takes over", json_schema_extra=REPLACE
+    )
+    backup_days: int = Field(
+        default=30,
+        ge=0,
+        le=open_zfs().max_backup_days,
+        description="how long daily backups are kept. 0: no backups",
+        json_schema_extra=LIVE,
+    )
+
+    @field_validator("mbps")
+    @classmethod
+    def _throughput_exists(cls, value: int) -> int:
+        if value not in (known := open_zfs().throughputs_mbps):
+            legal = ", ".join(map(str, known))
+            raise ValueError(f"FSx for OpenZFS has no throughput of {value} MB/s ## choose one of {legal}")
+        return value
+
+
+class Login(Record):
+    """Nodes to work on, reached through AWS Systems Manager only: no SSH, no key pair."""
+
+    zone: ZoneId = Field(description="availability-zone id; a key of network.subnets", json_schema_extra=LIVE)
+    instance_type: str = Field(
+        default="m6i.2xlarge",
+        pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$",
+        description="EC2 instance type, x86_64",
+        json_schema_extra=REPLACE,
+    )
+    nodes: int = Field(default=1, ge=1, le=8, description="how many", json_schema_extra=LIVE)
+    volume_gib: int = Field(default=100, ge=50, description="root volume of each node", json_schema_extra=DRAIN)
+
+
+class Accounting(Record):
+    """Slurm's database of jobs, run by PCS. It has a price per hour."""
+
+    keep_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=pcs().max_accounting_days,
+        description="how long jobs are kept. Without it: for ever",
+        json_schema_extra=LIVE,
+    )
+
+
+class Slurm(Record):
+    """A managed Slurm controller, login nodes and homes. Every capacity source that serves slurm is a partition."""
+
+    zone: ZoneId = Field(
+        description="availability-zone id of the controller's network interface; a key of network.subnets",
+        json_schema_extra=REPLACE,
+    )
+    version: str = Field(description="version of Slurm, e.g. 25.11", json_schema_extra=DRAIN)
+    size: Literal["SMALL", "MEDIUM", "LARGE"] = Field(
+        description=f"size of the controller, by the nodes it manages, login nodes included: {_SIZES}",
+        json_schema_extra=REPLACE,
+    )
+    images: dict[ImageKind, AmiId] = Field(
+        description="PCS-ready AMI by kind of node; cpu is for login nodes", json_schema_extra=DRAIN
+    )
+    homes: Homes
+    login: Login
+    accounting: Accounting | None = Field(
+        default=Accounting(), description="null: no accounting", json_schema_extra=LIVE
+    )
+    idle_seconds: int = Field(
+        default=600, ge=1, description="how long a node above min_nodes idles before it ends", json_schema_extra=LIVE
+    )
+    settings: dict[str, str] = Field(
+        default={}, description="further parameters of slurm.conf, of those that PCS allows", json_schema_extra=LIVE
+    )
+    containers: bool = Field(
+        default=True,
+        description="set up the image's Enroot and Pyxis (srun --container-image)",
+        json_schema_extra=DRAIN,
+    )
+    agent_digest: str | None = Field(
+        default=None,
+        pattern=r"^sha256:[0-9a-f]{64}$",
+        description="digest of the image node-agent in the team's registry. Without it nodes run no agent",
+        json_schema_extra=DRAIN,
+    )
+
+    @field_validator("version")
+    @classmethod
+    def _version_is_supported(cls, value: str) -> str:
+        row, newest = pcs().version(value), pcs().supported
+        if row is None:
+            raise ValueError(f"PCS has no Slurm {value} ## {nearest(value, list(newest))}")
+        if not row.supported:
+            reason = f"PCS ended support of Slurm {value} on {row.end_of_life}"
+            raise ValueError(f"{reason} ## choose one of {', '.join(newest)}")
+        return value

@@ -1,0 +1,94 @@
+"""`python -m stacks.commands`: what it prints, where, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stacks.commands import main
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with the shipped files of one team, committed; the working directory."""
+    directory = tmp_path / "stacks" / "parameters"
+    directory.mkdir(parents=True)
+    for name in ("platform", "sandbox"):
+        shutil.copy(ROOT / "stacks" / "parameters" / f"{name}.yaml", directory)
+    shutil.copy(ROOT / "cdk.json", tmp_path)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "start"]):
+        subprocess.run([*git, *command], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    return directory
+
+
+def change(directory: Path, old: str, new: str) -> None:
+    file = directory / "sandbox.yaml"
+    file.write_text(file.read_text().replace(old, new))
+
+
+def test_teams_are_listed_and_shown(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("sandbox  123456789012  us-east-1")
+    assert main(["show", "sandbox", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["location"]["region"], shown["registry"]["keep_images"]) == ("us-east-1", 50)
+    assert main(["show", "sandbox"]) == 0
+    assert "keep_images: 50" in capsys.readouterr().out
+
+
+def test_validate_says_what_is_right_and_what_is_not(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate"]) == 0
+    assert capsys.readouterr().out == "sandbox: ok\n"
+    change(checkout, "size_gib: 1200", "size_gib: 1300")
+    assert main(["validate", "sandbox"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: stacks/parameters/sandbox.yaml:")
+    assert "hint: the nearest legal sizes: 1200, 2400" in said.err
+
+
+def test_an_unknown_team(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "sandbocks"]) == 1
+    assert "hint: did you mean `sandbox`?" in capsys.readouterr().err
+
+
+def test_the_diff_is_against_the_last_commit(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diff", "sandbox"]) == 0
+    assert capsys.readouterr().out == "sandbox: nothing changes against HEAD.\n"
+    change(checkout, "access_log_days: 30", "access_log_days: 60")
+    assert main(["diff", "sandbox", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(item["path"], item["update"]) for item in found["changes"]] == [("storage.access_log_days", "live")]
+    assert [stack["stack"] for stack in found["stacks"]] == ["Storage"]
+
+
+def test_the_diff_is_against_a_file(checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "before.yaml"
+    other.write_text((checkout / "sandbox.yaml").read_text().replace("size_gib: 1200", "size_gib: 2400"))
+    assert main(["diff", "sandbox", "--against", str(other)]) == 1
+    assert "Refused" in capsys.readouterr().out
+
+
+def test_what_it_cannot_be_compared_with(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diff", "sandbox", "--against", "v99"]) == 1
+    assert capsys.readouterr().err.startswith("error: v99: neither a file nor a revision")
+
+
+def test_a_team_that_was_not_there(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (checkout / "sandbox.yaml").rename(checkout / "vision.yaml")
+    assert main(["diff", "vision"]) == 0
+    assert "vision does not exist at HEAD: everything is created." in capsys.readouterr().out
+
+
+def test_the_plan_of_a_teardown(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["teardown-plan", "sandbox"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["account"], found["steps"][-1]["stack"]) == ("123456789012", "Foundation")

@@ -1,0 +1,92 @@
+"""The Prometheus metrics that dashboards and alert rules may use: what paceline exports, and what it has collected.
+
+A rule on a metric that nobody exports never fires, and looks like health. A test holds every rule against this table.
+"""
+
+from __future__ import annotations
+
+from paceline.spec.base import Record
+
+
+class Metric(Record):
+    """One time series family. `exporter` is who answers for it, `reference` is where the name was read."""
+
+    name: str
+    kind: str
+    exporter: str
+    reference: str
+    help: str
+
+
+def _metrics(exporter: str, reference: str, *rows: tuple[str, str, str]) -> dict[str, Metric]:
+    return {
+        name: Metric(name=name, kind=kind, exporter=exporter, reference=reference, help=text)
+        for name, kind, text in rows
+    }
+
+
+# What paceline itself exports, always with the label `run`.
+GOODPUT = "paceline_goodput_ratio"
+STEP_SECONDS = "paceline_step_seconds"
+STEPS = "paceline_steps_total"
+LAST_STEP_TIMESTAMP = "paceline_last_step_timestamp_seconds"
+RUNNING = "paceline_run_running"
+LAST_CHECKPOINT_TIMESTAMP = "paceline_last_checkpoint_timestamp_seconds"
+CHECKPOINT_FAILURES = "paceline_checkpoint_failures_total"
+SPARES = "paceline_spare_nodes"
+SPARES_WANTED = "paceline_spare_nodes_wanted"
+NODES_LOST = "paceline_nodes_lost_total"
+
+METRICS: dict[str, Metric] = {
+    **_metrics(
+        "paceline",
+        "paceline.spec.metrics",
+        (GOODPUT, "gauge", "productive time over needed time of the last hour, 0 to 1"),
+        (STEP_SECONDS, "gauge", "duration of the last optimizer step, s"),
+        (STEPS, "counter", "optimizer steps done"),
+        (LAST_STEP_TIMESTAMP, "gauge", "when the last step ended, s since the epoch"),
+        (RUNNING, "gauge", "1 from the run's start to its end"),
+        (LAST_CHECKPOINT_TIMESTAMP, "gauge", "when the last checkpoint was committed, s since the epoch"),
+        (CHECKPOINT_FAILURES, "counter", "checkpoints that could not be saved"),
+        (SPARES, "gauge", "nodes that stand by and are healthy"),
+        (SPARES_WANTED, "gauge", "nodes that should stand by"),
+        (NODES_LOST, "counter", "nodes that left a run without saying so"),
+    ),
+    **_metrics(
+        "dcgm-exporter",
+        "NVIDIA/dcgm-exporter etc/default-counters.csv",
+        ("DCGM_FI_DEV_XID_ERRORS", "gauge", "number of the last XID"),
+        ("DCGM_FI_DEV_GPU_TEMP", "gauge", "GPU temperature, C"),
+        ("DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", "counter", "rows remapped after uncorrectable errors"),
+        ("DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS", "counter", "rows remapped after correctable errors"),
+        ("DCGM_FI_DEV_ROW_REMAP_FAILURE", "gauge", "1 when a row could not be remapped"),
+        ("DCGM_FI_DEV_PCIE_REPLAY_COUNTER", "counter", "PCIe retries"),
+        ("DCGM_FI_DEV_GPU_UTIL", "gauge", "GPU utilization, %"),
+        ("DCGM_FI_DEV_POWER_USAGE", "gauge", "power draw, W"),
+        ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "counter", "energy since the driver was loaded, mJ"),
+        ("DCGM_FI_DEV_FB_USED", "gauge", "memory in use, MiB"),
+        ("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "gauge", "share of cycles with the tensor pipe active, 0 to 1"),
+    ),
+    **_metrics(
+        "efa-node-exporter",
+        "awslabs/awsome-distributed-ai 4.validation_and_observability/3.efa-node-exporter",
+        ("node_amazonefa_rx_bytes", "counter", "bytes received"),
+        ("node_amazonefa_tx_bytes", "counter", "bytes sent"),
+        ("node_amazonefa_rx_drops", "counter", "packets dropped on receipt"),
+        ("node_amazonefa_rdma_read_wr_err", "counter", "RDMA reads that failed"),
+        ("node_amazonefa_rdma_write_wr_err", "counter", "RDMA writes that failed"),
+    ),
+    **_metrics(
+        "neuron-monitor-prometheus",
+        "aws-neuron-tools /opt/aws/neuron/bin/neuron-monitor-prometheus.py",
+        ("neuroncore_utilization_ratio", "gauge", "utilization of a NeuronCore, 0 to 1"),
+        ("neuron_runtime_memory_used_bytes", "gauge", "memory in use by the runtime, bytes"),
+        ("execution_errors_total", "counter", "executions that failed, by `error_type`"),
+        ("hardware_ecc_events_total", "counter", "ECC events, by `event_type`"),
+    ),
+    **_metrics(
+        "prometheus",
+        "prometheus.io/docs/concepts/jobs_instances",
+        ("up", "gauge", "1 when a target could be scraped"),
+    ),
+}
