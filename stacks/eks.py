@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecr as ecr
 from constructs import Construct
 
 from paceline.catalog.instance_types import instance_type
@@ -28,7 +29,6 @@ from paceline_constructs.eks.pod_network import PodNetwork, PodNetworkProps
 from paceline_constructs.eks.rendering import OwnImage, SoftwareProps
 from paceline_constructs.eks.system_node_group import SystemNodeGroup, SystemNodeGroupProps
 from stacks.foundation import FoundationStack
-from stacks.registry import RegistryStack
 from stacks.settings import Team
 from stacks.settings.eks import Eks, Image, Repair, Software
 from stacks.team_stack import TeamStack, log_retention
@@ -37,9 +37,7 @@ from stacks.team_stack import TeamStack, log_retention
 class EksStack(TeamStack):
     """`cluster`, `node_role` and `security_groups` are what nodes of other stacks need; `add_nodes` adds them."""
 
-    def __init__(
-        self, scope: Construct, construct_id: str, *, team: Team, foundation: FoundationStack, registry: RegistryStack
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, team: Team, foundation: FoundationStack) -> None:
         super().__init__(scope, construct_id, team=team, description="Kubernetes cluster")
         settings = team.parameters.eks
         assert settings is not None  # the stage makes no stack without the section
@@ -68,7 +66,7 @@ class EksStack(TeamStack):
                 arn.partition(":role/")[2], principal_arn=arn, policy=access.policy, namespaces=access.namespaces
             )
         self._add_nodes_and_addons(settings)
-        self.software = self._software(settings.software, registry) if settings.software else None
+        self.software = self._software(settings.software) if settings.software else None
 
         self.publish(PARAMETER_EKS_CLUSTER, self.cluster_name)
         self.publish(PARAMETER_EKS_NODE_ROLE, self.node_role.role_arn)
@@ -142,8 +140,9 @@ class EksStack(TeamStack):
             group.node.add_dependency(*addons.before_nodes)
         addons.after_nodes(*groups)
 
-    def _software(self, settings: Software, registry: RegistryStack) -> ClusterSoftware:
+    def _software(self, settings: Software) -> ClusterSoftware:
         sources = self.team.parameters.capacity.values()
+        prefix = f"paceline/{self.team.name}"
         return ClusterSoftware(
             self,
             "Software",
@@ -154,13 +153,14 @@ class EksStack(TeamStack):
                 encryption_key=self._foundation.key,
                 software=SoftwareProps(
                     team=self.team.name,
-                    repository_prefix=f"paceline/{self.team.name}",
+                    repository_prefix=prefix,
                     install=settings.install,
                     types=[instance_type(source.instance_type) for source in sources if source.serves == "eks"],
                     node_agent=_image(settings.node_agent),
                     controller=_image(settings.controller),
                 ),
-                tools=registry.repositories[settings.tools.repository],
+                # by name: the address of a referenced repository is taken apart, which a weak reference cannot be
+                tools=ecr.Repository.from_repository_name(self, "Tools", f"{prefix}/{settings.tools.repository}"),
                 tools_tag=settings.tools.tag,
                 metrics_parameter=parameter_path(self.team.name, PARAMETER_METRICS_ENDPOINT)
                 if "prometheus-agent" in settings.install

@@ -34,11 +34,7 @@ class TeamStage(Stage):
         self.foundation = FoundationStack(self, "Foundation", team=team)
         self.storage = StorageStack(self, "Storage", team=team, foundation=self.foundation)
         self.registry = RegistryStack(self, "Registry", team=team, encryption_key=self.foundation.key)
-        self.eks = (
-            EksStack(self, "Eks", team=team, foundation=self.foundation, registry=self.registry)
-            if team.parameters.eks
-            else None
-        )
+        self.eks = EksStack(self, "Eks", team=team, foundation=self.foundation) if team.parameters.eks else None
         self.slurm = (
             SlurmStack(
                 self,
