@@ -32,9 +32,9 @@ class Table:
         lines = (self.columns, *self.rows)
         widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
         rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-        return "\n".join([_line(self.columns, widths), "| " + " | ".join(rule) + " |"] + [
-            _line(row, widths) for row in self.rows
-        ])
+        return "\n".join(
+            [_line(self.columns, widths), "| " + " | ".join(rule) + " |"] + [_line(row, widths) for row in self.rows]
+        )
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
