@@ -147,9 +147,9 @@ def measure(repeat: int, say: Say) -> Report:
             f" --monitor-interval=0.05; dcp.async_save (thread) every {SAVE_EVERY} steps to a local directory; a store"
             " per attempt. This is the easier fault: nobody has to notice or replace a lost node.",
             "The kill falls on each step between two durable checkpoints in turn, the same for both.",
-            "The same torchrun without a store per attempt, its workers meeting in the agent's store as is the default:"
-            f" {came_back(stock)}; a run that did not was out of restarts or silent for {PATIENCE_SECONDS:.0f} s. The"
-            " default --monitor-interval is 0.1.",
+            "The same, but its workers first open one gloo group in the agent's store, which torch does by default:"
+            f" {came_back(stock)}; a run that did not was out of restarts or silent for {PATIENCE_SECONDS:.0f} s. A job"
+            " with more groups there has more to lose. The default --monitor-interval is 0.1.",
             f"An undisturbed step is the median of its run before the kill, without the first {WARM_UP_STEPS} steps, in"
             " which paceline's next standbys rehearse. A step of paceline holds its snapshot and second copy.",
         ),

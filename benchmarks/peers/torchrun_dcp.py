@@ -4,7 +4,7 @@
 
 It writes the events that paceline's own loop writes, so that both are read and measured alike. Its ranks meet in a
 store of their own per attempt: the store of the agent outlives the attempts, without a prefix, and in torch 2.13 a
-restarted gloo worker finds the addresses of the dead there. `--stock` meets there nevertheless.
+restarted gloo worker may find the addresses of the dead there. `--stock` first opens a group there nevertheless.
 """
 
 from __future__ import annotations
