@@ -7,10 +7,12 @@ from constructs import Construct
 from paceline.spec.names import (
     PARAMETER_CRITICAL_TOPIC,
     PARAMETER_EFA_SECURITY_GROUP_ID,
+    PARAMETER_PLACEMENT_GROUP,
     PARAMETER_SESSION_DOCUMENT,
     PARAMETER_VPC_ID,
     PARAMETER_WARNING_TOPIC,
 )
+from paceline_constructs.capacity.cluster_placement_group import ClusterPlacementGroup
 from paceline_constructs.governance.session_logging import SessionLogging, SessionLoggingProps
 from paceline_constructs.guardrails.team_key import TeamKey
 from paceline_constructs.network.efa_security_group import EfaSecurityGroup
@@ -41,6 +43,8 @@ class FoundationStack(TeamStack):
             ),
         )
         self.efa = EfaSecurityGroup(self, "Efa", vpc=self.network.vpc)
+        # for instances that are launched by hand, to measure or to try; every capacity source has its own
+        placement = ClusterPlacementGroup(self, "Placement")
         alerts = team.parameters.alerts
         self.alerts = {
             severity: AlertTopic(self, f"Alerts-{severity}", encryption_key=self.key, endpoints=endpoints)
@@ -60,6 +64,7 @@ class FoundationStack(TeamStack):
 
         self.publish(PARAMETER_VPC_ID, self.network.vpc.vpc_id)
         self.publish(PARAMETER_EFA_SECURITY_GROUP_ID, self.efa.security_group_id)
+        self.publish(PARAMETER_PLACEMENT_GROUP, placement.placement_group_name)
         self.publish(PARAMETER_CRITICAL_TOPIC, self.alerts["critical"].topic_arn)
         self.publish(PARAMETER_WARNING_TOPIC, self.alerts["warning"].topic_arn)
         self.publish(PARAMETER_SESSION_DOCUMENT, self.sessions.document_name)

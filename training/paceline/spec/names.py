@@ -32,6 +32,7 @@ def parameter_path(team: str, name: str) -> str:
 # What the stacks of a team publish (see `parameter_path`).
 PARAMETER_VPC_ID = "foundation/vpc-id"
 PARAMETER_EFA_SECURITY_GROUP_ID = "foundation/efa-security-group-id"
+PARAMETER_PLACEMENT_GROUP = "foundation/placement-group"
 PARAMETER_DATA_BUCKET = "storage/data-bucket"
 PARAMETER_CHECKPOINT_BUCKET = "storage/checkpoint-bucket"
 PARAMETER_FILE_SYSTEM_ID = "storage/file-system-id"
