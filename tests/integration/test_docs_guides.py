@@ -46,6 +46,6 @@ def test_a_guide_does_what_it_says(guide: str, shell: dict[str, str], tmp_path: 
     assert (here / "runs" / "my-llama" / "report.html").is_file()
     finished = [json.loads(line) for line in (here / "runs/my-llama/journal/coordinator.jsonl").open()]
     assert [(e["outcome"], e["step"]) for e in finished if e["kind"] == "run.finished"] == [
-        ("completed", 10),
-        ("completed", 14),
+        ("completed", 6),
+        ("completed", 8),
     ]

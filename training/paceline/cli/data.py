@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
 from paceline.cli.console import Output, OutputOption, print_json
 from paceline.data.progress import Progress
 from paceline.spec.errors import DataError
+from paceline.spec.manifest import MANIFEST_NAME
+from paceline.spec.run import RunRecord
 
 app = typer.Typer(help="Prepare training data and prove what a run consumed.", no_args_is_help=True)
 
@@ -59,7 +62,7 @@ def verify(
     from paceline.data.verify import read_consumed, read_run, verify_run
 
     record = read_run(run)
-    directory = dataset or run / record.dataset
+    directory = dataset or _copy_of_dataset(run, record)
     tokens = TokenDataset.open(directory, sequence_length=record.sequence_length, verify=True)
     with _progress() as progress:
         report = verify_run(tokens, record, read_consumed(run), progress=progress)
@@ -69,6 +72,16 @@ def verify(
             f"{run}: step {report.different_step}: {report.difference}",
             "do not trust what the run learned from this step on; resume from a checkpoint before it",
         )
+
+
+def _copy_of_dataset(run: Path, record: RunRecord) -> Path:
+    """The run's dataset on this machine: where it was read from, or what a node of the run had fetched."""
+    parts = urlsplit(record.dataset)
+    if parts.scheme in ("", "file"):
+        return run / parts.path
+    for manifest in sorted(run.glob(f"nodes/*/data/{MANIFEST_NAME}")):
+        return manifest.parent
+    raise DataError(f"{run}: its dataset {record.dataset} is not on this machine", "name a copy with --dataset")
 
 
 @contextmanager

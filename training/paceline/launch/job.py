@@ -47,7 +47,8 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
     """
     recipe = request.recipe.recipe
     derive(recipe, request.nodes * request.workers_per_node)
-    manifest = read_manifest(open_store(request.dataset, DataError))
+    dataset = open_store(request.dataset, DataError)
+    manifest = read_manifest(dataset)
     order = genesis(
         dataset_sha256=manifest.dataset_sha256, seed=recipe.data.seed, sequence_length=recipe.data.sequence_length
     )
@@ -59,7 +60,7 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
         nodes=request.nodes,
         spares=request.spares,
         workers_per_node=request.workers_per_node,
-        dataset=request.dataset,
+        dataset=dataset.uri,
         data_order=order,
         vocabulary=manifest.vocabulary,
         checkpoints=request.checkpoints,
@@ -71,7 +72,7 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
     record = RunRecord(
         run=request.name,
         recipe=job.recipe,
-        dataset=request.dataset,
+        dataset=dataset.uri,
         dataset_sha256=manifest.dataset_sha256,
         sequence_length=recipe.data.sequence_length,
         seed=recipe.data.seed,

@@ -13,7 +13,8 @@ JOURNAL_DIRECTORY = "journal"
 
 
 class RunRecord(Record):
-    """What is needed to replay what a run consumed. `dataset` is a directory, absolute or relative to the run's."""
+    """What is needed to replay what a run consumed. `dataset` is the place it was read from: a URI, or a
+    directory, absolute or relative to the run's."""
 
     format_version: int = 1
     run: str

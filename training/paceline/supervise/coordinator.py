@@ -227,7 +227,7 @@ class Coordinator:
                 return
             self._open(planned, lost=tuple(f.node for f in faults if f.fault_class == "node_lost"))
         elif now - self._waiting_since > self.job.timeouts.membership:
-            hint = "start more nodes, or raise timeouts.membership; the run resumes from its last checkpoint"
+            hint = "start it again, with more nodes or spares; it resumes from its last checkpoint"
             self._end("failed", self._why_waiting(planned, views), hint)
 
     def _is_worth_waiting(self, views: dict[str, NodeView], now: float) -> bool:
@@ -302,7 +302,9 @@ class Coordinator:
         self._finishing = self._finishing or self._clock()
         saving = self._committer.busy or any(v.status.uploading for v in members)
         if not saving or self._clock() - self._finishing > self.job.timeouts.drain:
-            reason = f"the checkpoint of the last step {step} could not be saved: {self._committer.failure}"
+            refused = next((v.status.upload_failure for v in members if v.status.upload_failure), None)
+            why = refused or self._committer.failure
+            reason = f"the checkpoint of the last step {step} could not be saved: {why}"
             hint = "make room or mend access there, and start the run again: it resumes from the newest checkpoint"
             self._end("failed", reason, hint)
         return True

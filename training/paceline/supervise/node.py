@@ -171,6 +171,7 @@ class NodeSupervisor:
             held=tuple(self.memory.held()),
             persisted=self._persister.persisted,
             uploading=self._persister.uploading,
+            upload_failure=self._persister.failure,
         )
 
     def _workers_status(self) -> WorkersStatus | None:

@@ -30,6 +30,12 @@ class Persister:
         self._repository: CheckpointRepository | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._persisted: list[PersistedShard] = []
+        self._failure: str | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last upload failed, if it did."""
+        return self._failure
 
     @property
     def uploading(self) -> int:
@@ -66,9 +72,10 @@ class Persister:
             where = repository.uri(trainer.step)
             file = await asyncio.to_thread(repository.put_shard, trainer.step, rank, content, generation=generation)
         except Exception as error:  # noqa: BLE001 - whatever storage says, training goes on and the reason is told
-            reason = Failure.of(error).message
+            reason = self._failure = Failure.of(error).message
             self._journal.emit(CheckpointFailed, step=trainer.step, uri=where, reason=reason, rank=rank)
             return
+        self._failure = None
         self._persisted.append(PersistedShard(step=trainer.step, generation=generation, file=file, trainer=trainer))
         self._journal.emit(
             CheckpointPersisted,

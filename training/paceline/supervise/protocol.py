@@ -124,6 +124,7 @@ class NodeStatus(Record):
     held: tuple[HeldShard, ...] = ()
     persisted: tuple[PersistedShard, ...] = ()
     uploading: int = Field(default=0, description="shard files on their way to durable storage")
+    upload_failure: str | None = Field(default=None, description="why the last upload failed, if it did")
 
 
 class Report(Record):

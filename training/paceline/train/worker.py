@@ -138,6 +138,7 @@ class Worker:
         segment = self._link.segments[promotion.restore_segment]
         header = segment.header()
         if header is None or header.step != promotion.restore_step or not segment.is_whole():
+            segment.invalidate()  # the next generation takes the buddy's copy
             raise CheckpointError(f"the snapshot of rank {promotion.rank} in memory is damaged")
         source = f"snapshot of rank {header.rank} after step {header.step}"
         copied = fill(self._engine.state(), [(source, segment.body(header.body_bytes))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,18 @@ def test_the_command_prints_the_proof(run: Run) -> None:
     result = CliRunner().invoke(app, ["verify", str(run.directory), "-o", "json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["steps"] == 10
+
+
+def test_the_command_takes_what_a_node_had_fetched_from_a_bucket(run: Run, dataset_directory: Path) -> None:
+    run.consumed(*run.entries)
+    elsewhere = run.record.model_copy(update={"dataset": "s3://gone/dataset"}).model_dump_json()
+    (run.directory / "run.json").write_text(elsewhere)
+    refused = CliRunner().invoke(app, ["verify", str(run.directory)])
+    assert isinstance(refused.exception, DataError) and "s3://gone/dataset is not on this machine" in str(
+        refused.exception
+    )
+    shutil.copytree(dataset_directory, run.directory / "nodes" / "node-0" / "data")
+    assert CliRunner().invoke(app, ["verify", str(run.directory)]).exit_code == 0
 
 
 def test_the_command_fails_on_a_difference(run: Run) -> None:

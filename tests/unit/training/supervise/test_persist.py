@@ -65,6 +65,7 @@ def test_a_failed_upload_is_reported_and_costs_nothing_else(tmp_path: Path, jour
     assert isinstance(event, CheckpointFailed)
     assert (event.step, event.rank) == (4, 1)
     assert "Error" in event.reason and "checkpoints" in event.reason
+    assert persister.failure == event.reason, "what the coordinator is told is what the journal holds"
 
 
 def test_a_place_that_cannot_be_opened_is_reported(tmp_path: Path, journal: Journal) -> None:
