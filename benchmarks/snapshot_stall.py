@@ -82,8 +82,9 @@ def measure(repeat: int, say: Say) -> Report:
     for name, found in steps.items():
         step = statistics.median(s.seconds for s in found)
         waited = [1000 * s.checkpoint_seconds for s in found]
-        more = f"{100 * (step / alone - 1):+.0f}"
-        rows.append((name, str(len(found)), *spread(waited, 1), f"{1000 * step:.0f}", more))
+        rows.append(
+            (name, str(len(found)), *spread(waited, 1), f"{1000 * step:.0f}", f"{100 * (step / alone - 1):+.0f}")
+        )
     return Report(
         title="What saving every step costs a step",
         table=Table(
@@ -94,9 +95,9 @@ def measure(repeat: int, say: Say) -> Report:
             f"Job: recipe {RECIPE}, {RANKS} ranks on this machine, {size(taken)} of parameters and optimizer state per"
             f" rank; n counts steps of all ranks, {MEASURED_STEPS} per rank and repetition after {WARM_UP_STEPS} of"
             " warm-up.",
-            "paceline copies to shared memory and over TCP to the memory of the other node; DCP writes to a local"
-            " directory. So what is saved survives different losses: paceline's that of any one node, DCP's none of"
-            " the disk.",
+            "paceline copies to shared memory, and over TCP to the memory of the other node: that survives the loss of"
+            " any one node. DCP writes to a local directory: that survives the end of all processes, as paceline's"
+            " durable checkpoints do, and not the loss of the disk.",
             "DCP saves one step at a time: a save that is under way when the next is due is waited for. `thread` and"
             " `process` copy the state before they return; `staging overlapped` copies while the next step computes,"
             " as paceline does, with a reused DefaultStager.",

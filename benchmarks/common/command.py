@@ -28,7 +28,9 @@ def command(name: str, description: str | None, measure: Measure, *, repeat: int
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--repeat", type=_positive, default=repeat, metavar="N", help=f"repetitions ({repeat})")
+    parser.add_argument(
+        "--repeat", type=_positive, default=repeat, metavar="N", help=f"repetitions; {repeat} if not given"
+    )
     parser.add_argument("--save", action="store_true", help=f"write the table to benchmarks/results/{name}.md too")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

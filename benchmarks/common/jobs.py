@@ -105,12 +105,14 @@ class TorchrunRun:
             self._agent.wait()
         self._listener.join()  # the pipe ends with the last worker
 
-    def events(self, seconds: float) -> Iterator[AnyEvent]:
-        """What the workers write, until the agent has ended, or for at most `seconds`."""
-        deadline = time.monotonic() + seconds
+    def events(self, patience: float) -> Iterator[AnyEvent]:
+        """What the workers write, until the agent has ended, or nothing was written for `patience` seconds."""
+        deadline = time.monotonic() + patience
         while True:
             ended = self._agent.poll() is not None or time.monotonic() > deadline
-            yield from self._follower.poll()
+            for event in self._follower.poll():
+                yield event
+                deadline = time.monotonic() + patience
             if ended:
                 return
             time.sleep(_POLL_SECONDS)
@@ -121,8 +123,9 @@ class TorchrunRun:
 
     def failure(self) -> LaunchError:
         """What to raise when the run did not do what it was started for."""
-        tail = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
-        return LaunchError(f"torchrun ended early: {''.join(tail)}", "run it again on a machine with less load")
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        last = lines[-1].strip() if lines else "without a word"
+        return LaunchError(f"torchrun did not get through: {last}", "run it again on a machine with less load")
 
     def _listen(self) -> None:
         """Keep the log; the agent's first word about a dead worker is the moment of detection."""

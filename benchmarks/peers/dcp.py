@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
-from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType, AsyncSaveResponse
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType, AsyncSaveResponse, async_save, save
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Shard
 
@@ -29,12 +29,15 @@ def modes() -> dict[str, Save | None]:
     reused = _stager(use_async_staging=True)
     shared = _stager(use_shared_memory=True)
 
+    def synchronous(state: State, path: str) -> None:
+        save(state, checkpoint_id=path)
+
     def asynchronous(**options: Any) -> Save:
-        return lambda state, path: dcp.async_save(state, checkpoint_id=path, process_group=group, **options)
+        return lambda state, path: async_save(state, checkpoint_id=path, process_group=group, **options)
 
     return {
         "none": None,
-        "sync": lambda state, path: dcp.save(state, checkpoint_id=path) and None,
+        "sync": synchronous,
         "thread": asynchronous(),
         "thread-staging": asynchronous(async_stager=reused),
         "process": asynchronous(async_stager=shared, async_checkpointer_type=AsyncCheckpointerType.PROCESS),
@@ -75,9 +78,10 @@ class Saver:
         found = newest(self._directory)
         if found is None:
             return 0
-        state = {**self._state, "step": 0}
-        dcp.load(state, checkpoint_id=str(found))
-        return int(state["step"])
+        state: State = {**self._state, "step": 0}
+        load(state, checkpoint_id=str(found))
+        step: int = state["step"]
+        return step
 
     def after_step(self, step: int) -> None:
         """Save, if it is time for it; a save that is still under way is waited for first."""

@@ -4,7 +4,7 @@
 
 It writes the events that paceline's own loop writes, so that both are read and measured alike. Its ranks meet in a
 store of their own per attempt: the store of the agent outlives the attempts, without a prefix, and in torch 2.13 a
-restarted gloo worker finds the addresses of the dead there. `--stock` meets there nevertheless.
+restarted gloo worker may find the addresses of the dead there. `--stock` first opens a group there nevertheless.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch.distributed as dist
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from benchmarks.peers.dcp import Saver
 from paceline.data.index import TokenDataset
@@ -37,8 +38,8 @@ ATTEMPT = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 def meet() -> Rendezvous:
     """Rank 0 opens a port and tells it to the others through the agent's store, under the attempt's number."""
-    agent = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
-    store = dist.PrefixStore(f"attempt-{ATTEMPT}", agent)
+    agent = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    store = PrefixStore(f"attempt-{ATTEMPT}", agent)
     if RANK == 0:
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]

@@ -13,7 +13,7 @@ class Timeouts(Record):
     """How long is too long, in seconds."""
 
     heartbeat_interval: float = Field(default=0.25, gt=0, description="between two reports of a node")
-    node_lost: float = Field(default=3.0, gt=0, description="silence after which a node counts as lost")
+    node_lost: float = Field(default=6.0, gt=0, description="silence after which a node counts as lost")
     disconnect_grace: float = Field(default=0.1, ge=0, description="a closed connection may come back within this")
     full_house: float = Field(default=20.0, ge=0, description="waiting at the start for the spares, once nodes suffice")
     membership: float = Field(default=120.0, gt=0, description="waiting for enough nodes before the run fails")
