@@ -49,6 +49,16 @@ def test_a_user_error_is_a_message_on_stderr(failing: dict[str, BaseException]) 
     assert result.stderr == "error: a.yaml:1: x: unknown field\n\nhint: did you mean `y`?\n"
 
 
+def test_what_the_operating_system_refuses_is_a_message_too(failing: dict[str, BaseException]) -> None:
+    failing["error"] = PermissionError(13, "Permission denied", "/saved/manifest.json")
+
+    result = runner.invoke(app, ["fail"])
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: /saved/manifest.json: Permission denied\n\nhint: ")
+    assert "Traceback" in runner.invoke(app, ["--debug", "fail"]).stderr
+
+
 def test_each_kind_of_error_has_its_exit_code(failing: dict[str, BaseException]) -> None:
     failing["error"] = ClusterError("no capacity")
 
