@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch.distributed as dist
@@ -53,7 +54,9 @@ def train(engine: Engine, recipe: Recipe, job: JobSpec, saver: Saver) -> None:
     journal = Journal(Path(job.journal), run=job.run, producer=f"rank-{RANK}", node="node-0", rank=RANK)
     journal.generation = ATTEMPT
     layout = engine.plan(recipe, WORLD_SIZE)
-    data = TokenDataset.open(Path(job.dataset), sequence_length=recipe.data.sequence_length, verify=False)
+    data = TokenDataset.open(
+        Path(urlsplit(job.dataset).path), sequence_length=recipe.data.sequence_length, verify=False
+    )
     order = SampleOrder(seed=recipe.data.seed, num_samples=data.num_windows)
     with Loader(
         data,
