@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from aws_cdk import Environment, PermissionsBoundary, Stage
 from constructs import Construct
 
 from paceline.spec.names import TAG_TEAM
 from paceline_constructs.guardrails.tags import tag
-from stacks.capacity import CapacityStack
-from stacks.delivery import DeliveryStack
-from stacks.eks import EksStack
 from stacks.foundation import FoundationStack
-from stacks.governance import GovernanceStack
-from stacks.hyperpod import HyperPodStack
-from stacks.observability import ObservabilityStack
 from stacks.registry import RegistryStack
 from stacks.settings import Team
-from stacks.slurm import SlurmStack
 from stacks.storage import StorageStack
+
+
+def _stack(name: str) -> Any:
+    """The class of an optional stack, by `module:class`. Loading CDK's modules of a service takes up to a second, so
+    those that no team asks for are not loaded."""
+    module, _, cls = name.partition(":")
+    return getattr(import_module(f"stacks.{module}"), cls)
 
 
 class TeamStage(Stage):
@@ -34,9 +37,11 @@ class TeamStage(Stage):
         self.foundation = FoundationStack(self, "Foundation", team=team)
         self.storage = StorageStack(self, "Storage", team=team, foundation=self.foundation)
         self.registry = RegistryStack(self, "Registry", team=team, encryption_key=self.foundation.key)
-        self.eks = EksStack(self, "Eks", team=team, foundation=self.foundation) if team.parameters.eks else None
+        self.eks = (
+            _stack("eks:EksStack")(self, "Eks", team=team, foundation=self.foundation) if team.parameters.eks else None
+        )
         self.slurm = (
-            SlurmStack(
+            _stack("slurm:SlurmStack")(
                 self,
                 "Slurm",
                 team=team,
@@ -48,12 +53,14 @@ class TeamStage(Stage):
             else None
         )
         self.hyperpod = (
-            HyperPodStack(self, "HyperPod", team=team, foundation=self.foundation, storage=self.storage, eks=self.eks)
+            _stack("hyperpod:HyperPodStack")(
+                self, "HyperPod", team=team, foundation=self.foundation, storage=self.storage, eks=self.eks
+            )
             if team.parameters.hyperpod
             else None
         )
         self.capacity = {
-            name: CapacityStack(
+            name: _stack("capacity:CapacityStack")(
                 self,
                 f"Capacity-{name}",
                 team=team,
@@ -66,12 +73,14 @@ class TeamStage(Stage):
         }
         cluster_name = self.eks.cluster_name if self.eks else None
         self.observability = (
-            ObservabilityStack(self, "Observability", team=team, foundation=self.foundation, cluster_name=cluster_name)
+            _stack("observability:ObservabilityStack")(
+                self, "Observability", team=team, foundation=self.foundation, cluster_name=cluster_name
+            )
             if team.parameters.observability
             else None
         )
         self.governance = (
-            GovernanceStack(
+            _stack("governance:GovernanceStack")(
                 self,
                 "Governance",
                 team=team,
@@ -84,5 +93,7 @@ class TeamStage(Stage):
             if team.parameters.governance
             else None
         )
-        self.delivery = DeliveryStack(self, "Delivery", team=team) if team.parameters.delivery else None
+        self.delivery = (
+            _stack("delivery:DeliveryStack")(self, "Delivery", team=team) if team.parameters.delivery else None
+        )
         tag(self, TAG_TEAM, team.name)
