@@ -1,9 +1,10 @@
-"""A team's infrastructure: all its stacks in its account and region."""
+"""A team's infrastructure: all its stacks in its account and region.
+
+Stacks that not every team has are imported where a team asks for them: loading CDK's modules of a service takes up to
+a second.
+"""
 
 from __future__ import annotations
-
-from importlib import import_module
-from typing import Any
 
 from aws_cdk import Environment, PermissionsBoundary, Stage
 from constructs import Construct
@@ -14,13 +15,6 @@ from stacks.foundation import FoundationStack
 from stacks.registry import RegistryStack
 from stacks.settings import Team
 from stacks.storage import StorageStack
-
-
-def _stack(name: str) -> Any:
-    """The class of an optional stack, by `module:class`. Loading CDK's modules of a service takes up to a second, so
-    those that no team asks for are not loaded."""
-    module, _, cls = name.partition(":")
-    return getattr(import_module(f"stacks.{module}"), cls)
 
 
 class TeamStage(Stage):
@@ -37,63 +31,63 @@ class TeamStage(Stage):
         self.foundation = FoundationStack(self, "Foundation", team=team)
         self.storage = StorageStack(self, "Storage", team=team, foundation=self.foundation)
         self.registry = RegistryStack(self, "Registry", team=team, encryption_key=self.foundation.key)
-        self.eks = (
-            _stack("eks:EksStack")(self, "Eks", team=team, foundation=self.foundation) if team.parameters.eks else None
-        )
-        self.slurm = (
-            _stack("slurm:SlurmStack")(
-                self,
-                "Slurm",
-                team=team,
-                foundation=self.foundation,
-                storage=self.storage,
-                registry=self.registry,
+        asked = team.parameters
+        self.eks: EksStack | None = None
+        self.slurm: SlurmStack | None = None
+        self.hyperpod: HyperPodStack | None = None
+        self.capacity: dict[str, CapacityStack] = {}
+        self.observability: ObservabilityStack | None = None
+        self.governance: GovernanceStack | None = None
+        self.delivery: DeliveryStack | None = None
+        foundation, storage, registry = self.foundation, self.storage, self.registry
+        if asked.eks:
+            from stacks.eks import EksStack
+
+            self.eks = EksStack(self, "Eks", team=team, foundation=foundation)
+        if asked.slurm:
+            from stacks.slurm import SlurmStack
+
+            self.slurm = SlurmStack(self, "Slurm", team=team, foundation=foundation, storage=storage, registry=registry)
+        if asked.hyperpod:
+            from stacks.hyperpod import HyperPodStack
+
+            self.hyperpod = HyperPodStack(
+                self, "HyperPod", team=team, foundation=foundation, storage=storage, eks=self.eks
             )
-            if team.parameters.slurm
-            else None
-        )
-        self.hyperpod = (
-            _stack("hyperpod:HyperPodStack")(
-                self, "HyperPod", team=team, foundation=self.foundation, storage=self.storage, eks=self.eks
-            )
-            if team.parameters.hyperpod
-            else None
-        )
-        self.capacity = {
-            name: _stack("capacity:CapacityStack")(
+        for name in asked.capacity:
+            from stacks.capacity import CapacityStack
+
+            self.capacity[name] = CapacityStack(
                 self,
                 f"Capacity-{name}",
                 team=team,
                 name=name,
-                foundation=self.foundation,
+                foundation=foundation,
                 eks=self.eks,
                 slurm=self.slurm,
             )
-            for name in team.parameters.capacity
-        }
         cluster_name = self.eks.cluster_name if self.eks else None
-        self.observability = (
-            _stack("observability:ObservabilityStack")(
-                self, "Observability", team=team, foundation=self.foundation, cluster_name=cluster_name
+        if asked.observability:
+            from stacks.observability import ObservabilityStack
+
+            self.observability = ObservabilityStack(
+                self, "Observability", team=team, foundation=foundation, cluster_name=cluster_name
             )
-            if team.parameters.observability
-            else None
-        )
-        self.governance = (
-            _stack("governance:GovernanceStack")(
+        if asked.governance:
+            from stacks.governance import GovernanceStack
+
+            self.governance = GovernanceStack(
                 self,
                 "Governance",
                 team=team,
-                foundation=self.foundation,
-                storage=self.storage,
-                registry=self.registry,
+                foundation=foundation,
+                storage=storage,
+                registry=registry,
                 observability=self.observability,
                 cluster_name=cluster_name,
             )
-            if team.parameters.governance
-            else None
-        )
-        self.delivery = (
-            _stack("delivery:DeliveryStack")(self, "Delivery", team=team) if team.parameters.delivery else None
-        )
+        if asked.delivery:
+            from stacks.delivery import DeliveryStack
+
+            self.delivery = DeliveryStack(self, "Delivery", team=team)
         tag(self, TAG_TEAM, team.name)
