@@ -21,6 +21,7 @@ from stacks.settings.hyperpod import HyperPod
 from stacks.settings.location import Location
 from stacks.settings.network import Network
 from stacks.settings.observability import Observability
+from stacks.settings.prices import Prices
 from stacks.settings.registry import Registry
 from stacks.settings.slurm import Slurm
 from stacks.settings.storage import Storage
@@ -49,6 +50,9 @@ class Parameters(Record):
         default=None, description="roles of people and programs, and a budget", json_schema_extra=LIVE
     )
     delivery: Delivery | None = Field(default=None, description="who deploys", json_schema_extra=LIVE)
+    prices: Prices = Field(
+        default=Prices(), description="for the figures of `paceline team diff`", json_schema_extra=LIVE
+    )
     lifecycle: Literal["retained", "disposable"] = Field(
         default="retained",
         description="retained: stacks cannot be deleted, and data outlives them. disposable: destroying the team"

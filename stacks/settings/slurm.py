@@ -11,7 +11,7 @@ from paceline.catalog.slurm import ImageKind, pcs
 from paceline.spec.base import Record
 from paceline.spec.documents import nearest
 from stacks.settings.addresses import ZoneId
-from stacks.settings.update import DRAIN, LIVE, REPLACE
+from stacks.settings.update import DRAIN, GROW, GROW_DRAIN, LIVE, REPLACE
 
 AmiId = Annotated[str, Field(pattern=r"^ami-[0-9a-f]{17}$")]
 _SIZES = ", ".join(f"{size.nodes} for {size.name}" for size in pcs().sizes)
@@ -28,7 +28,7 @@ class Homes(Record):
         ge=open_zfs().min_size_gib,
         le=open_zfs().max_size_gib,
         description="storage capacity; can only grow",
-        json_schema_extra=LIVE,
+        json_schema_extra=GROW,
     )
     mbps: int = Field(default=160, description="throughput of the file server in MB/s", json_schema_extra=DRAIN)
     highly_available: bool = Field(
@@ -84,7 +84,7 @@ class Slurm(Record):
         description="availability-zone id of the controller's network interface; a key of network.subnets",
         json_schema_extra=REPLACE,
     )
-    version: str = Field(description="version of Slurm, e.g. 25.11", json_schema_extra=DRAIN)
+    version: str = Field(description="version of Slurm, e.g. 25.11; only upwards", json_schema_extra=GROW_DRAIN)
     size: Literal["SMALL", "MEDIUM", "LARGE"] = Field(
         description=f"size of the controller, by the nodes it manages, login nodes included: {_SIZES}",
         json_schema_extra=REPLACE,

@@ -7,7 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from paceline.catalog.fsx import lustre
 from paceline.spec.base import Record
 from stacks.settings.addresses import ZoneId
-from stacks.settings.update import DRAIN, GROW, LIVE, REPLACE
+from stacks.settings.update import GROW, LIVE, REPLACE
 
 
 class FileSystem(Record):
@@ -18,7 +18,10 @@ class FileSystem(Record):
         json_schema_extra=REPLACE,
     )
     mbps_per_tib: int = Field(
-        default=125, description="throughput tier, in MB/s per TiB of size; never with EFA", json_schema_extra=DRAIN
+        default=125,
+        # FSx can change it in place; CloudFormation's documentation says replacement, so that is what we announce
+        description="throughput tier, in MB/s per TiB of size",
+        json_schema_extra=REPLACE,
     )
     efa: bool = Field(
         default=False,
