@@ -44,13 +44,13 @@ class Attached(Record):
     """An on-demand capacity reservation that exists already, delivered by AWS or made by hand."""
 
     kind: Literal["odcr-attached"] = Field(description="how it is bought", json_schema_extra=REPLACE)
-    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=REPLACE)
+    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=DRAIN)
     instances: int = Field(ge=1, description=_INSTANCES, json_schema_extra=LIVE)
     placement_group: str | None = Field(
         default=None,
         pattern=r"^[^\s]{1,255}$",
         description="name of the cluster placement group that the reservation was created in, if it was in one",
-        json_schema_extra=REPLACE,
+        json_schema_extra=DRAIN,
     )
     ends: AwareDatetime | None = Field(default=None, description=_ENDS, json_schema_extra=LIVE)
 
@@ -59,7 +59,7 @@ class Interruptible(Record):
     """A reservation whose owner lends it and can take it back."""
 
     kind: Literal["odcr-interruptible"] = Field(description="how it is bought", json_schema_extra=REPLACE)
-    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=REPLACE)
+    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=DRAIN)
     instances: int = Field(ge=1, description=_INSTANCES, json_schema_extra=LIVE)
 
 
@@ -67,7 +67,7 @@ class CapacityBlock(Record):
     """EC2 Capacity Blocks for ML, bought beforehand: instances end half an hour before the block does."""
 
     kind: Literal["capacity-block"] = Field(description="how it is bought", json_schema_extra=REPLACE)
-    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=REPLACE)
+    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=DRAIN)
     instances: int = Field(ge=1, description=_INSTANCES, json_schema_extra=LIVE)
     starts: AwareDatetime = Field(description=_STARTS, json_schema_extra=LIVE)
     ends: AwareDatetime = Field(description=_ENDS, json_schema_extra=LIVE)
@@ -78,7 +78,7 @@ class UltraServerBlock(Record):
     """A Capacity Block of whole UltraServers."""
 
     kind: Literal["ultraserver-block"] = Field(description="how it is bought", json_schema_extra=REPLACE)
-    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=REPLACE)
+    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=DRAIN)
     instances: int = Field(ge=1, description=_INSTANCES, json_schema_extra=LIVE)
     starts: AwareDatetime = Field(description=_STARTS, json_schema_extra=LIVE)
     ends: AwareDatetime = Field(description=_ENDS, json_schema_extra=LIVE)

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from paceline.spec.base import Record
-from stacks.settings.update import LIVE
+from stacks.settings.update import LIVE, PARTS
 
 RepositoryName = Annotated[str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$")]
 
@@ -16,6 +16,6 @@ class Registry(Record):
     """Container images."""
 
     repositories: tuple[RepositoryName, ...] = Field(
-        min_length=1, description="one repository each, named paceline/<team>/<name>", json_schema_extra=LIVE
+        min_length=1, description="one repository each, named paceline/<team>/<name>", json_schema_extra=PARTS
     )
     keep_images: int = Field(default=50, ge=1, description="images per repository", json_schema_extra=LIVE)
