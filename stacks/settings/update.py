@@ -5,7 +5,7 @@ drain     nodes or clients must be idle
 replace   the resource is made anew, and what it holds is gone
 never     refused: for a team that holds data, or (`fixed`) for every team
 
-The classes are held against CloudFormation's own update behaviour by tests/contract/test_update_classes.py.
+The classes are held against CloudFormation's own update behaviour by tests/integration/test_update_classes.py.
 """
 
 from __future__ import annotations

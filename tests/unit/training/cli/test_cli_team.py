@@ -41,7 +41,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "import json, sys\n"
         f"plan = json.loads('''{json.dumps(PLAN)}''')\n"
         "if 'fail' in sys.argv: sys.exit(3)\n"
-        "if '--deployment' in sys.argv: print(open(sys.argv[sys.argv.index('--deployment') + 1]).read(), file=sys.stderr)\n"
+        "if '--deployment' in sys.argv: sys.stderr.write(open(sys.argv[sys.argv.index('--deployment') + 1]).read())\n"
         "if sys.argv[1] == 'show' and '--json' in sys.argv:\n"
         "    plan = {'location': {'account': '123456789012', 'region': 'us-east-1'}}\n"
         "    sys.argv.append('teardown-plan')\n"

@@ -26,7 +26,7 @@ from stacks.record import RECORD
 from stacks.settings import Parameters, Team
 from stacks.teams import read_teams
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 CASES: dict[str, list[dict[str, Any]]] = yaml.safe_load(Path(__file__).with_name("updates.yaml").read_text())
