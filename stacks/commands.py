@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -179,4 +180,7 @@ def _print_lines(lines: Any) -> None:
 
 
 if __name__ == "__main__":
+    # as other filters end when their reader leaves, or on Ctrl-C: at once, without a traceback
+    for ending in (signal.SIGPIPE, signal.SIGINT):
+        signal.signal(ending, signal.SIG_DFL)
     sys.exit(main(sys.argv[1:]))

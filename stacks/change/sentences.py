@@ -78,10 +78,14 @@ def _next(version: Any) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {_part(item)}" for key, item in value.items())
     if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(_part, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _part(value: Any) -> str:
+    return f"({_value(value)})" if isinstance(value, dict) else _value(value)
 
 
 def _stack(stack: StackChange, team: str) -> str:

@@ -263,7 +263,7 @@ def test_every_kind_of_change_has_its_sentence() -> None:
         change("live"),
         change("drain"),
         change("replace"),
-        change("live", path=("pool",), old=None, new={"a": 1}),
+        change("live", path=("pool",), old=None, new={"a": 1, "b": [{"c": True}]}),
         *refused,
     )
     stack = templates.StackChange(
@@ -302,7 +302,7 @@ def test_every_kind_of_change_has_its_sentence() -> None:
         "  Eks is UPDATE_IN_PROGRESS",
         "Live, while jobs run:",
         "  live: 1 becomes 2 (meant)",
-        "  pool is added: a 1",
+        "  pool is added: a 1, b [(c true)]",
         "Drains first: nodes or clients must be idle:",
         "  drain: 1 becomes 2 (meant)",
         "Made anew or removed, with what it holds (of a retained team the old one stays, unused and paid for):",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,3 +130,11 @@ def test_diff_and_teardown_of_what_is_deployed(
     assert said.startswith("sandbox, compared with what is deployed in account 123456789012, us-east-1:\n")
     assert main(["teardown-plan", "sandbox", "--deployment", str(file)]) == 0
     assert json.loads(capsys.readouterr().out)["stacks"] == []
+
+
+def test_a_reader_that_leaves_gets_no_traceback(checkout: Path) -> None:
+    command = f"{sys.executable} -m stacks.commands show sandbox | true"
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -69,7 +69,7 @@ class Checkout:
             check=False,
         )
         if done.returncode:
-            raise typer.Exit(done.returncode)
+            raise typer.Exit(done.returncode if done.returncode > 0 else 128 - done.returncode)  # a signal, as in sh
         return done.stdout or ""
 
 
