@@ -39,7 +39,8 @@ def test_what_a_document_points_to_exists(document: Path) -> None:
 
 
 def test_the_search_finds_both_kinds() -> None:
-    text = "see [a](docs/a.md#part), [b](https://x.y), `[c](d)`\n| `stacks/parameters/<team>.yaml` | `app.py` | `make x` |\n"
+    text = "see [a](docs/a.md#part), [b](https://x.y), `[c](d)`\n"
+    text += "| `stacks/parameters/<team>.yaml` | `app.py` | `make x` |\n"
 
     assert links(text) == ["docs/a.md"]
     assert paths_in_tables(text) == ["stacks/parameters/", "app.py"]
