@@ -29,6 +29,9 @@ def _name(value: str) -> str:
     return value
 
 
+# of aws-cdk-lib: DefaultStackSynthesizer.DEFAULT_QUALIFIER
+DEFAULT_QUALIFIER = "hnb659fds"
+
 Repository = Annotated[str, AfterValidator(_repository)]
 Name = Annotated[str, AfterValidator(_name)]
 
@@ -62,8 +65,9 @@ class Delivery(Record):
         json_schema_extra=REPLACE,
     )
     qualifier: str = Field(
-        default="hnb659fds",
+        default=DEFAULT_QUALIFIER,
         pattern=r"^[A-Za-z0-9_-]{1,10}$",
-        description="qualifier that `cdk bootstrap` was run with in this account and region; this one is its default",
+        description="qualifier that `cdk bootstrap` was run with: all stacks of the team are deployed through its"
+        " roles. A qualifier of its own keeps the permissions of a team apart from those of others",
         json_schema_extra=LIVE,
     )

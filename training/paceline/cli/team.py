@@ -58,6 +58,32 @@ def diff(
     _pass_on("diff", output, team, "--against", _absolute(against))
 
 
+@app.command("permissions")
+def permissions(
+    team: Name,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Where; runs/permissions/TEAM if not given.")
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Write the IAM policies that CloudFormation needs to deploy a team, and say how an account gets them."""
+    checkout = _checkout()
+    plan = json.loads(_run(checkout, ["permissions", team, "--json"], capture=True))
+    if output is Output.JSON:
+        print_json(plan)
+        return
+    folder = to or checkout / "runs" / "permissions" / team
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, policy in plan["policies"].items():
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(policy, indent=2) + "\n", encoding="utf-8")
+        typer.echo(path)
+    typer.echo("\n".join(["", f"in {folder}, as an administrator of the account:", *plan["commands"]]), err=True)
+    if plan["shared_with"]:
+        others = ", ".join(plan["shared_with"])
+        typer.echo(f"\nThe same role deploys {others}: name their policies in the last command too.", err=True)
+
+
 @app.command("teardown")
 def teardown(
     team: Name,
