@@ -47,12 +47,14 @@ parameters fit together, and what the catalog knows about instance types and fil
 * **live**: applied while jobs run
 * **drain**: nodes or clients must be idle
 * **replace**: the resource is made anew, and what it holds is gone
-* **never**: refused for a team that holds data
+* **never**: refused, as the team would lose its data, or stacks would be left behind elsewhere
 
 `null` stands for "left out". In a path, `<name>` is a key of your choice and `[]` an item of a list.
 """
-_SIMPLE = {"boolean": "`true` or `false`", "integer": "whole number", "string": "text"}
+_SIMPLE = {"boolean": "`true` or `false`", "integer": "whole number", "number": "number", "string": "text"}
 _FORMATS = {"date-time": "date and time with zone", "ipv4network": "address block"}
+# what stacks/settings/update.py says beside the class
+_LIMITS = {"grows": "grows only", "step": "a step at a time", "parts": "a part that leaves goes with what it holds"}
 
 Node = Mapping[str, Any]
 
@@ -170,7 +172,7 @@ def _default(node: Node) -> str:
 def _change(node: Node) -> str:
     """The class of an update; a section that is required has none of its own."""
     update: str = node.get("update", "")
-    return f"{update}; shrinking: never" if node.get("shrink") == "never" else update
+    return "; ".join([update, *(words for key, words in _LIMITS.items() if key in node)])
 
 
 def _one_line(text: str) -> str:

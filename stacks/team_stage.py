@@ -6,12 +6,13 @@ a second.
 
 from __future__ import annotations
 
-from aws_cdk import Environment, PermissionsBoundary, Stage
+from aws_cdk import Environment, PermissionsBoundary, Stack, Stage
 from constructs import Construct
 
 from paceline.spec.names import TAG_TEAM
 from paceline_constructs.guardrails.tags import tag
 from stacks.foundation import FoundationStack
+from stacks.record import RECORD, RecordStack
 from stacks.registry import RegistryStack
 from stacks.settings import Team
 from stacks.storage import StorageStack
@@ -92,4 +93,8 @@ class TeamStage(Stage):
             from stacks.delivery import DeliveryStack
 
             self.delivery = DeliveryStack(self, "Delivery", team=team)
+        others = [child for child in self.node.children if isinstance(child, Stack)]
+        self.record = RecordStack(self, RECORD, team=team)
+        for stack in others:  # it says that all of them are deployed
+            self.record.add_stack_dependency(stack)
         tag(self, TAG_TEAM, team.name)

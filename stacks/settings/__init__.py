@@ -21,6 +21,7 @@ from stacks.settings.hyperpod import HyperPod
 from stacks.settings.location import Location
 from stacks.settings.network import Network
 from stacks.settings.observability import Observability
+from stacks.settings.prices import Prices
 from stacks.settings.registry import Registry
 from stacks.settings.slurm import Slurm
 from stacks.settings.storage import Storage
@@ -74,6 +75,12 @@ class Parameters(Record):
     delivery: Delivery | None = Field(
         default=None,
         description="roles for the workflows of a GitHub repository that deploy; without it people deploy",
+        json_schema_extra=LIVE,
+    )
+    prices: Prices = Field(
+        default=Prices(),
+        description="what nodes and file systems cost you, for the figures of `paceline team diff`; nothing is deployed"
+        " from it",
         json_schema_extra=LIVE,
     )
     lifecycle: Literal["retained", "disposable"] = Field(

@@ -11,7 +11,7 @@ from paceline.spec.base import Record
 from stacks.settings.addresses import Block, ZoneId
 from stacks.settings.registry import RepositoryName
 from stacks.settings.retention import LogDays
-from stacks.settings.update import DRAIN, LIVE, NEVER, REPLACE
+from stacks.settings.update import DRAIN, LIVE, NEVER, REPLACE, STEP
 
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$")]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\*?$")]
@@ -163,8 +163,8 @@ class Eks(Record):
 
     version: str = Field(
         pattern=r"^1\.\d\d$",
-        description='Kubernetes version, in quotes, e.g. "1.35"; only upwards',
-        json_schema_extra=DRAIN,
+        description='Kubernetes version, in quotes, e.g. "1.35"; only upwards, one minor version at a time',
+        json_schema_extra=STEP,
     )
     extended_support: bool = Field(
         default=False,

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from paceline.spec.base import Record
 from stacks.settings.retention import LogDays
-from stacks.settings.update import LIVE, REPLACE
+from stacks.settings.update import GROW, LIVE, REPLACE
 
 _HTTPS = r"^https://[A-Za-z0-9.-]+(:\d+)?(/\S*)?$"
 _KIND = "who runs Grafana"
@@ -44,7 +44,7 @@ class Managed(Record):
 
     kind: Literal["managed"] = Field(description=_KIND, json_schema_extra=REPLACE)
     version: Literal["9.4", "10.4"] = Field(
-        default="10.4", description="of Grafana; can only grow", json_schema_extra=LIVE
+        default="10.4", description="version of Grafana; it can only rise", json_schema_extra=GROW
     )
     people: Annotated[IdentityCenter | SamlProvider, Field(discriminator="kind")] = Field(
         description="where people come from", json_schema_extra=REPLACE

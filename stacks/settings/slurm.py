@@ -11,7 +11,7 @@ from paceline.catalog.slurm import ImageKind, pcs
 from paceline.spec.base import Record
 from paceline.spec.documents import nearest
 from stacks.settings.addresses import ZoneId
-from stacks.settings.update import DRAIN, LIVE, REPLACE
+from stacks.settings.update import DRAIN, GROW, GROW_DRAIN, LIVE, REPLACE
 
 AmiId = Annotated[str, Field(pattern=r"^ami-[0-9a-f]{17}$")]
 _SIZES = ", ".join(f"{size.nodes} for {size.name}" for size in pcs().sizes)
@@ -28,8 +28,8 @@ class Homes(Record):
     size_gib: int = Field(
         ge=open_zfs().min_size_gib,
         le=open_zfs().max_size_gib,
-        description="storage capacity; can only grow",
-        json_schema_extra=LIVE,
+        description="size in GiB; it can only grow",
+        json_schema_extra=GROW,
     )
     mbps: int = Field(
         default=160,
@@ -95,7 +95,10 @@ class Slurm(Record):
         description="availability-zone id of the controller's network interface, a key of network.subnets",
         json_schema_extra=REPLACE,
     )
-    version: str = Field(description="version of Slurm, e.g. 25.11", json_schema_extra=DRAIN)
+    version: str = Field(
+        description='version of Slurm, in quotes, e.g. "25.11"; it can only rise. AWS ends the support of each',
+        json_schema_extra=GROW_DRAIN,
+    )
     size: Literal["SMALL", "MEDIUM", "LARGE"] = Field(
         description=f"size of the controller, by the most nodes that it manages, login nodes included: {_SIZES}."
         " Choose it for the largest cluster",

@@ -7,8 +7,9 @@ from pydantic import Field, ValidationInfo, field_validator
 from paceline.catalog.fsx import lustre
 from paceline.spec.base import Record
 from stacks.settings.addresses import ZoneId
-from stacks.settings.update import DRAIN, GROW, LIVE, REPLACE
+from stacks.settings.update import GROW, LIVE, REPLACE
 
+_TIERS = ", ".join(str(tier.mbps_per_tib) for tier in lustre().tiers)
 _SIZES = ", ".join(map(str, lustre().first_sizes_gib)) + f" or a multiple of {lustre().size_step_gib}"
 
 
@@ -21,7 +22,10 @@ class FileSystem(Record):
         json_schema_extra=REPLACE,
     )
     mbps_per_tib: int = Field(
-        default=125, description="throughput tier, in MB/s per TiB of size; never with EFA", json_schema_extra=DRAIN
+        default=125,
+        # FSx can change it in place; CloudFormation's documentation says replacement, so that is what we announce
+        description=f"throughput tier in MB/s per TiB of size, one of {_TIERS}: 9600 GiB of tier 250 read 2.3 GB/s",
+        json_schema_extra=REPLACE,
     )
     efa: bool = Field(
         default=False,

@@ -55,6 +55,7 @@ PARAMETER_RESEARCHER_ROLE = "governance/researcher-role"
 PARAMETER_OPERATOR_ROLE = "governance/operator-role"
 PARAMETER_DEPLOYER_ROLE = "delivery/deployer-role"
 PARAMETER_PREVIEW_ROLE = "delivery/preview-role"
+PARAMETER_RECORD = "record/parameters-sha256"  # of the parameters that the team was last deployed from, whole
 
 # Where paceline's own programs run.
 SYSTEM_NAMESPACE = "paceline-system"

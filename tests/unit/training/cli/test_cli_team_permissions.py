@@ -36,7 +36,7 @@ def test_files_are_data_and_commands_are_talk(checkout: Path) -> None:
     assert done.exit_code == 0
     assert done.stdout == f"{written}\n"
     assert json.loads(written.read_text()) == {"Version": "2012-10-17", "Statement": []}
-    assert "aws iam create-policy\ncdk bootstrap aws://1/r\n" in done.stderr
+    assert "  aws iam create-policy\n  cdk bootstrap aws://1/r\n" in done.stderr
     assert "The same role deploys speech" in done.stderr
 
 
