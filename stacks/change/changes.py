@@ -76,8 +76,10 @@ def _judged(old: Any, new: Any, field: FieldInfo) -> tuple[Update, Obstacle | No
             return "never", "leap"
     if update == "never":
         return "never", "fixed" if "fixed" in extra else "data"
-    # a named part (a subnet, a capacity source) is a resource of its own, whatever its fields are
-    return ("replace" if isinstance(old, BaseModel) and update == "live" else update), None
+    if "parts" in extra and set(old) - set(new or ()):
+        return "replace", None
+    # a part with fields (a capacity source, a role's people) is resources of its own, and without it they go
+    return ("replace" if isinstance(old, BaseModel) and new is None and update == "live" else update), None
 
 
 def _number(value: Any) -> tuple[int, ...]:

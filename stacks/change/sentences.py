@@ -15,7 +15,7 @@ from stacks.change.templates import StackChange
 _HEADINGS: dict[Update, str] = {
     "live": "Live, while jobs run:",
     "drain": "Drains first: nodes or clients must be idle:",
-    "replace": "Made anew, without what it holds (of a retained team the old one stays, unused and paid for):",
+    "replace": "Made anew or removed, with what it holds (of a retained team the old one stays, unused and paid for):",
     "never": "Made anew with all that the team holds:",
 }
 _CURES: dict[Obstacle, str] = {

@@ -47,14 +47,14 @@ class Attached(Record):
     """An on-demand capacity reservation that exists already, delivered by AWS or made by hand. Its owner ends it."""
 
     kind: Literal["odcr-attached"] = Field(description="how it is bought", json_schema_extra=REPLACE)
-    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=REPLACE)
+    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=DRAIN)
     instances: int = Field(ge=1, description=_INSTANCES, json_schema_extra=LIVE)
     placement_group: str | None = Field(
         default=None,
         pattern=r"^[^\s]{1,255}$",
         description="name of the cluster placement group that the reservation was created in; a launch into any other"
         " group fails. Without it the reservation was created in none",
-        json_schema_extra=REPLACE,
+        json_schema_extra=DRAIN,
     )
     ends: AwareDatetime | None = Field(default=None, description=_ENDS, json_schema_extra=LIVE)
 
@@ -63,7 +63,7 @@ class Interruptible(Record):
     """A reservation whose owner lends it, and takes it back with a notice of two minutes. Slurm only."""
 
     kind: Literal["odcr-interruptible"] = Field(description="how it is bought", json_schema_extra=REPLACE)
-    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=REPLACE)
+    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=DRAIN)
     instances: int = Field(ge=1, description=_INSTANCES, json_schema_extra=LIVE)
 
 
@@ -71,7 +71,7 @@ class CapacityBlock(Record):
     """An EC2 Capacity Block for ML, bought beforehand. EC2 takes its instances half an hour before it ends."""
 
     kind: Literal["capacity-block"] = Field(description="how it is bought", json_schema_extra=REPLACE)
-    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=REPLACE)
+    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=DRAIN)
     instances: int = Field(ge=1, description=_INSTANCES, json_schema_extra=LIVE)
     starts: AwareDatetime = Field(description=_STARTS, json_schema_extra=LIVE)
     ends: AwareDatetime = Field(description=_ENDS, json_schema_extra=LIVE)
@@ -82,7 +82,7 @@ class UltraServerBlock(Record):
     """A Capacity Block of whole UltraServers. EC2 takes its instances an hour before it ends."""
 
     kind: Literal["ultraserver-block"] = Field(description="how it is bought", json_schema_extra=REPLACE)
-    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=REPLACE)
+    reservation: ReservationId = Field(description=_RESERVATION, json_schema_extra=DRAIN)
     instances: int = Field(ge=1, description=_INSTANCES, json_schema_extra=LIVE)
     starts: AwareDatetime = Field(description=_STARTS, json_schema_extra=LIVE)
     ends: AwareDatetime = Field(description=_ENDS, json_schema_extra=LIVE)

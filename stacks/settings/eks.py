@@ -11,7 +11,7 @@ from paceline.spec.base import Record
 from stacks.settings.addresses import Block, ZoneId
 from stacks.settings.registry import RepositoryName
 from stacks.settings.retention import LogDays
-from stacks.settings.update import DRAIN, LIVE, NEVER, REPLACE, STEP
+from stacks.settings.update import DRAIN, LIVE, NEVER, PARTS, REPLACE, STEP
 
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$")]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\*?$")]
@@ -146,7 +146,7 @@ class Software(Record):
         default=("jobset", "kueue"),
         description="what to install, in this order: names from training/paceline/catalog/cluster_software.yaml. The"
         " device plugins of the team's accelerators belong to it",
-        json_schema_extra=LIVE,
+        json_schema_extra=PARTS,
     )
     node_agent: Image | None = Field(
         default=None,

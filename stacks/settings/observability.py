@@ -47,7 +47,7 @@ class Managed(Record):
         default="10.4", description="version of Grafana; it can only rise", json_schema_extra=GROW
     )
     people: Annotated[IdentityCenter | SamlProvider, Field(discriminator="kind")] = Field(
-        description="where people come from", json_schema_extra=REPLACE
+        description="where people come from", json_schema_extra=LIVE
     )
 
 

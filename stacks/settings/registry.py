@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from paceline.spec.base import Record
-from stacks.settings.update import LIVE
+from stacks.settings.update import LIVE, PARTS
 
 RepositoryName = Annotated[str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$")]
 
@@ -18,7 +18,7 @@ class Registry(Record):
     repositories: tuple[RepositoryName, ...] = Field(
         min_length=1,
         description="names of repositories; in ECR each is paceline/, the team's name, / and its name",
-        json_schema_extra=LIVE,
+        json_schema_extra=PARTS,
     )
     keep_images: int = Field(
         default=50,

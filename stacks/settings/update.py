@@ -17,6 +17,9 @@ DRAIN: JsonDict = {"update": "drain"}
 REPLACE: JsonDict = {"update": "replace"}
 NEVER: JsonDict = {"update": "never"}
 
+# a list of resources: one more is live, and one that leaves the list goes with what it holds
+PARTS: JsonDict = {"update": "live", "parts": True}
+
 # names the place that the stacks are in: deployed with another value they are others, and the old ones stay
 FIXED: JsonDict = {"update": "never", "fixed": True}
 

@@ -49,7 +49,8 @@ class Account:
 
     def edit(self, old: str, new: str) -> None:
         file = self.checkout / "stacks" / "parameters" / "sandbox.yaml"
-        assert old in (text := file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        assert old in text
         file.write_text(text.replace(old, new), encoding="utf-8")
 
     def deploy(self) -> None:
