@@ -94,6 +94,17 @@ def diff(given: argparse.Namespace) -> int:
     return EXIT_USER_ERROR if found.refused else EXIT_OK
 
 
+def permissions(given: argparse.Namespace) -> int:
+    """The policies that CloudFormation's role needs for a team, and the commands that give them to it."""
+    from stacks.change.templates import synthesize
+    from stacks.permissions.bootstrap import bootstrap
+
+    teams = read_teams(PARAMETERS)
+    team = _one(teams, given.name)
+    _print_json(asdict(bootstrap(team, synthesize(team, _flags()), teams)))
+    return EXIT_OK
+
+
 def teardown_plan(given: argparse.Namespace) -> int:
     """The steps of taking a team down, in order: of what is deployed, or without that of what the file says."""
     from stacks.change.teardown import plan, refuse_protected
@@ -111,7 +122,8 @@ def teardown_plan(given: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stacks.commands")
     verbs = parser.add_subparsers(required=True)
-    for command, name in ((validate, "?"), (ls, None), (show, "one"), (diff, "one"), (teardown_plan, "one")):
+    takes_one = (show, diff, permissions, teardown_plan)
+    for command, name in ((validate, "?"), (ls, None), *((verb, "one") for verb in takes_one)):
         verb = verbs.add_parser(command.__name__.replace("_", "-"))
         verb.set_defaults(command=command)
         verb.add_argument("--json", action="store_true")

@@ -29,6 +29,8 @@ class TeamStage(Stage):
             env=Environment(account=location.account, region=location.region),
             permissions_boundary=PermissionsBoundary.from_name(boundary) if boundary else None,
         )
+        if team.parameters.delivery:  # the bootstrap roles that its deployer role takes
+            self.node.set_context("@aws-cdk/core:bootstrapQualifier", team.parameters.delivery.qualifier)
         self.foundation = FoundationStack(self, "Foundation", team=team)
         self.storage = StorageStack(self, "Storage", team=team, foundation=self.foundation)
         self.registry = RegistryStack(self, "Registry", team=team, encryption_key=self.foundation.key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -57,7 +58,7 @@ def _of_values(old: Any, new: Any, path: Path_, field: FieldInfo) -> Iterator[Ch
             yield from _of_values(old.get(key), new.get(key), (*path, key), field)
     else:
         update, obstacle = _judged(old, new, field)
-        meaning = field.description or ""
+        meaning = _first_clause(field.description or "")
         yield Change(path=path, old=_plain(old), new=_plain(new), update=update, meaning=meaning, obstacle=obstacle)
 
 
@@ -94,3 +95,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _first_clause(description: str) -> str:
+    """What the field is; how to choose its value is for the reference."""
+    return re.split(r"(?<!e\.g)[.;] ", description, maxsplit=1)[0]

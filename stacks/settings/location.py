@@ -27,8 +27,10 @@ class Location(Record):
     """Where the team lives."""
 
     account: Annotated[str, BeforeValidator(_account)] = Field(
-        pattern=r"^\d{12}$", description="12-digit AWS account id, in quotes", json_schema_extra=FIXED
+        pattern=r"^\d{12}$",
+        description="AWS account id, 12 digits, in quotes: YAML drops leading zeros",
+        json_schema_extra=FIXED,
     )
     region: Annotated[str, AfterValidator(_region)] = Field(
-        description="AWS region, e.g. us-east-1", json_schema_extra=FIXED
+        description="AWS region, e.g. us-east-1; all stacks of the team are there", json_schema_extra=FIXED
     )

@@ -388,3 +388,12 @@ def test_a_protected_team_is_not_taken_down(cdk_flags: dict[str, Any]) -> None:
     with pytest.raises(ParameterError, match="sandbox-Storage: protected against deletion") as caught:
         refuse_protected(team, deployed(team, cdk_flags, protected=True))
     assert len(caught.value.problems) == 4
+
+
+def test_a_change_is_explained_by_what_the_field_is_and_not_by_how_to_choose_it() -> None:
+    from stacks.change.changes import _first_clause
+
+    assert _first_clause("EC2 instance type, e.g. p5en.48xlarge; one that the catalog lists") == (
+        "EC2 instance type, e.g. p5en.48xlarge"
+    )
+    assert _first_clause("days that logs are kept") == "days that logs are kept"

@@ -62,6 +62,21 @@ def diff(
         _pass_on("diff", output, team, "--deployment", file)
 
 
+@app.command("permissions")
+def permissions(
+    team: Name,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Where; runs/permissions/TEAM if not given.")
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Write the IAM policies that CloudFormation needs to deploy a team, and say how an account gets them."""
+    from paceline.cli import permissions as policies
+    from paceline.cli.checkout import Checkout
+
+    policies.write(Checkout(), team, to, output)
+
+
 @app.command("teardown")
 def teardown(
     team: Name,
