@@ -61,6 +61,7 @@ class EksStack(TeamStack):
         self.cluster_name, self.cluster_arn = self.cluster.cluster_name, self.cluster.cluster_arn
         self.security_groups: tuple[ec2.ISecurityGroup, ...] = (self.cluster.security_group,)
         self.node_role = NodeRole(self, "NodeRole")
+        foundation.sessions.grant_logging(self.node_role)
         for arn, access in settings.access.items():
             self.cluster.grant_access(
                 arn.partition(":role/")[2], principal_arn=arn, policy=access.policy, namespaces=access.namespaces

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from aws_cdk import Duration
-from aws_cdk import aws_eks as eks
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from paceline.spec.names import (
@@ -13,6 +11,8 @@ from paceline.spec.names import (
     PARAMETER_RUN_ROLE,
     RUN_POD,
 )
+from paceline_constructs.eks.access_entry import AccessEntry
+from paceline_constructs.eks.pod_identity import PodIdentity, pods
 from paceline_constructs.governance.budget import MonthlyBudget, MonthlyBudgetProps
 from paceline_constructs.governance.team_role import TeamRole
 from paceline_constructs.governance.trust import trusted_roles
@@ -64,20 +64,12 @@ class GovernanceStack(TeamStack):
             "Run",
             team=self.team.name,
             description="What a run may do: read data, keep checkpoints",
-            trusted=iam.SessionTagsPrincipal(iam.ServicePrincipal("pods.eks.amazonaws.com")),
+            trusted=pods(),
         )
         role.allow_read(self.storage.data)
         role.allow_read(self.storage.checkpoints)
         role.allow_write(self.storage.checkpoints)
-        namespace, service_account = RUN_POD
-        eks.CfnPodIdentityAssociation(
-            self,
-            "RunPod",
-            cluster_name=cluster_name,
-            namespace=namespace,
-            service_account=service_account,
-            role_arn=role.role_arn,
-        )
+        PodIdentity(self, "RunPod", cluster_name=cluster_name, pod=RUN_POD, role=role)
         self.publish(PARAMETER_RUN_ROLE, role.role_arn)
 
     def _add_researchers(self, people: People) -> None:
@@ -122,19 +114,13 @@ class GovernanceStack(TeamStack):
         if self.cluster_name is None:
             return
         role.allow_cluster(self.format_arn(service="eks", resource="cluster", resource_name=self.cluster_name))
-        eks.CfnAccessEntry(
+        AccessEntry(
             self,
             f"{role.node.id}Entry",
             cluster_name=self.cluster_name,
             principal_arn=role.role_arn,
-            access_policies=[
-                eks.CfnAccessEntry.AccessPolicyProperty(
-                    policy_arn=f"arn:{self.partition}:eks::aws:cluster-access-policy/{policy}",
-                    access_scope=eks.CfnAccessEntry.AccessScopeProperty(
-                        type="namespace" if namespaces else "cluster", namespaces=namespaces or None
-                    ),
-                )
-            ],
+            policy=policy,
+            namespaces=namespaces,
         )
 
     def _add_budget(self, budget: Budget) -> None:

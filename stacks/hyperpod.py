@@ -16,6 +16,7 @@ from paceline_constructs.hyperpod.compute_quota import ComputeQuota, ComputeQuot
 from paceline_constructs.hyperpod.instance_role import InstanceRole
 from paceline_constructs.hyperpod.lifecycle_scripts import LifecycleScripts
 from paceline_constructs.hyperpod.scheduler_config import SchedulerConfig
+from paceline_constructs.network.node_security_group import NodeSecurityGroup
 from stacks.foundation import FoundationStack
 from stacks.settings import Team
 from stacks.settings.capacity import CapacitySource, TrainingPlan
@@ -52,12 +53,17 @@ class HyperPodStack(TeamStack):
         assert settings is not None  # the stage makes no stack without the section
         self._settings, self._foundation = settings, foundation
         key, subnets = foundation.key, foundation.network.subnets
-        role = InstanceRole(self, "InstanceRole", orchestrator=settings.orchestrator, encryption_key=key)
+        self.node_role = role = InstanceRole(
+            self, "InstanceRole", orchestrator=settings.orchestrator, encryption_key=key
+        )
+        foundation.sessions.grant_logging(role)
         scripts = None
         if settings.scripts is None:
             name = f"sagemaker-{team.name}-{self.account}-{self.region}"
             scripts = LifecycleScripts(self, "LifecycleScripts", bucket_name=name, encryption_key=key)
             scripts.grant_read(role)
+        vpc = foundation.network.vpc
+        nodes = NodeSecurityGroup(self, "Nodes", vpc=vpc, description="Nodes of the HyperPod cluster")
         kubernetes = eks if settings.orchestrator == "eks" else None
         cluster = HyperPodCluster(
             self,
@@ -69,7 +75,7 @@ class HyperPodStack(TeamStack):
                 role=role,
                 scripts_uri=scripts.source_uri if scripts else settings.scripts or "",
                 subnet=subnets[settings.zone],
-                security_groups=(foundation.efa, self._nodes(), *(kubernetes.security_groups if kubernetes else ())),
+                security_groups=(foundation.efa, nodes, *(kubernetes.security_groups if kubernetes else ())),
                 file_system=storage.file_system,
                 encryption_key=key,
                 node_recovery=settings.node_recovery,
@@ -118,19 +124,6 @@ class HyperPodStack(TeamStack):
                 checks=settings.deep_health_checks,
                 training_plan_arn=purchase.arn if isinstance(purchase, TrainingPlan) else None,
             )
-
-    def _nodes(self) -> ec2.SecurityGroup:
-        group = ec2.SecurityGroup(
-            self,
-            "Nodes",
-            vpc=self._foundation.network.vpc,
-            description="Nodes of the HyperPod cluster",
-            allow_all_outbound=False,
-        )
-        # S3's gateway endpoint has public addresses, and their list is found only by asking AWS. The VPC has no way
-        # to the Internet: what is not an endpoint is not reached.
-        group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "HTTPS to the endpoints of AWS services")
-        return group
 
     def _govern(self, governance: Governance) -> None:
         SchedulerConfig(

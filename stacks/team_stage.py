@@ -70,8 +70,11 @@ class TeamStage(Stage):
         if asked.observability:
             from stacks.observability import ObservabilityStack
 
+            on_slurm = self.hyperpod and asked.hyperpod and asked.hyperpod.orchestrator == "slurm"
+            stacks = (self.slurm, self.hyperpod if on_slurm else None)
+            nodes = [stack.node_role for stack in stacks if stack]
             self.observability = ObservabilityStack(
-                self, "Observability", team=team, foundation=foundation, cluster_name=cluster_name
+                self, "Observability", team=team, foundation=foundation, cluster_name=cluster_name, nodes=nodes
             )
         if asked.governance:
             from stacks.governance import GovernanceStack

@@ -27,6 +27,7 @@ from paceline_constructs.eks.rendering import (
 )
 from paceline_constructs.guardrails.compliance import acknowledge
 from paceline_constructs.images.image_repository import ImageRepository, ImageRepositoryProps
+from paceline_constructs.network.node_security_group import allow_aws
 
 _TIMEOUT = Duration.hours(1)
 
@@ -166,8 +167,7 @@ class ClusterSoftware(Construct):
             description="From the installing project to the cluster and to AWS",
             allow_all_outbound=False,
         )
-        # S3's gateway endpoint has public addresses; there is no route to any other
-        group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "HTTPS to the cluster and to AWS")
+        allow_aws(group)
         props.cluster.allow_api_from(group, "Kubernetes API for the installing project")
         return group
 

@@ -10,7 +10,8 @@ from aws_cdk import aws_pcs as pcs
 from constructs import Construct
 
 from paceline.catalog.slurm import Ports
-from paceline_constructs.network.closed_egress import close_egress
+from paceline_constructs.network.node_security_group import NodeSecurityGroup
+from paceline_constructs.network.service_security_group import ServiceSecurityGroup
 from paceline_constructs.slurm.accounting import accounting
 from paceline_constructs.slurm.settings import own_settings
 
@@ -44,7 +45,7 @@ class SlurmCluster(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, props: SlurmClusterProps) -> None:
         super().__init__(scope, construct_id)
-        self.nodes = self._nodes(props)
+        self.nodes = NodeSecurityGroup(self, "Nodes", vpc=props.vpc, description="Nodes of the Slurm cluster")
         cluster = pcs.CfnCluster(
             self,
             "Cluster",
@@ -68,30 +69,15 @@ class SlurmCluster(Construct):
         self.cluster_id = cluster.attr_id
         self.cluster_arn = cluster.attr_arn
 
-    def _nodes(self, props: SlurmClusterProps) -> ec2.SecurityGroup:
-        group = ec2.SecurityGroup(
-            self,
-            "Nodes",
-            vpc=props.vpc,
-            description="Nodes of the Slurm cluster",
-            allow_all_outbound=False,
-        )
-        # torch.distributed, NCCL and Gloo choose ports freely
-        group.connections.allow_internally(ec2.Port.all_traffic(), "Jobs between nodes")
-        # S3's gateway endpoint has public addresses, and their list is found only by asking AWS. The VPC has no way
-        # to the Internet: what is not an endpoint is not reached.
-        group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "HTTPS to the endpoints of AWS services")
-        return group
-
     def _controller(self, props: SlurmClusterProps) -> ec2.SecurityGroup:
-        group = ec2.SecurityGroup(
+        ctld, slurmd = props.ports.slurmctld, ec2.Port.tcp(props.ports.slurmd)
+        group = ServiceSecurityGroup(
             self,
             "Controller",
             vpc=props.vpc,
-            description="Slurm between the controller and nodes",
-            allow_all_outbound=False,
+            description="slurmctld from nodes",
+            clients=self.nodes,
+            ports=[(ctld, ctld)],
         )
-        group.connections.allow_from(self.nodes, ec2.Port.tcp(props.ports.slurmctld), "slurmctld from nodes")
-        group.connections.allow_to(self.nodes, ec2.Port.tcp(props.ports.slurmd), "slurmd on nodes")
-        close_egress(group)
+        group.connections.allow_to(self.nodes, slurmd, "slurmd on nodes")
         return group
