@@ -9,6 +9,7 @@ from constructs import Construct
 from paceline.catalog.instance_types import instance_type
 from paceline.spec.names import (
     PARAMETER_EKS_CLUSTER,
+    PARAMETER_EKS_MIRROR_PROJECT,
     PARAMETER_EKS_NODE_ROLE,
     PARAMETER_EKS_SOFTWARE_PROJECT,
     PARAMETER_METRICS_ENDPOINT,
@@ -72,7 +73,8 @@ class EksStack(TeamStack):
         self.publish(PARAMETER_EKS_CLUSTER, self.cluster_name)
         self.publish(PARAMETER_EKS_NODE_ROLE, self.node_role.role_arn)
         if self.software:
-            self.publish(PARAMETER_EKS_SOFTWARE_PROJECT, self.software.project_name)
+            self.publish(PARAMETER_EKS_MIRROR_PROJECT, self.software.mirror.project.project_name)
+            self.publish(PARAMETER_EKS_SOFTWARE_PROJECT, self.software.project.project_name)
 
     def add_nodes(self, scope: Construct, name: str, zone_id: str, source: CapacitySource) -> AcceleratorNodeGroup:
         """Make the nodes of `source`, called `name`, nodes of the cluster. The group is a part of `scope`."""

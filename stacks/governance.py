@@ -6,12 +6,15 @@ from aws_cdk import Duration
 from constructs import Construct
 
 from paceline.spec.names import (
+    CONTROLLER_POD,
+    PARAMETER_CONTROLLER_ROLE,
     PARAMETER_OPERATOR_ROLE,
     PARAMETER_RESEARCHER_ROLE,
     PARAMETER_RUN_ROLE,
     RUN_POD,
 )
 from paceline_constructs.eks.access_entry import AccessEntry
+from paceline_constructs.eks.cluster_software import ClusterSoftware
 from paceline_constructs.eks.pod_identity import PodIdentity, pods
 from paceline_constructs.governance.budget import MonthlyBudget, MonthlyBudgetProps
 from paceline_constructs.governance.team_role import TeamRole
@@ -26,7 +29,8 @@ from stacks.team_stack import TeamStack
 
 
 class GovernanceStack(TeamStack):
-    """Roles for runs, researchers and operators, and a budget. `cluster_name` is the EKS cluster's, if there is one.
+    """Roles for runs, researchers and operators, and a budget. `cluster_name` is the EKS cluster's, if there is one,
+    and `software` what is installed there.
 
     A run has its role as a pod; on Slurm it has that of its node.
     """
@@ -42,15 +46,18 @@ class GovernanceStack(TeamStack):
         registry: RegistryStack,
         observability: ObservabilityStack | None,
         cluster_name: str | None,
+        software: ClusterSoftware | None = None,
     ) -> None:
         super().__init__(scope, construct_id, team=team, description="roles and budget")
         settings = team.parameters.governance
         assert settings is not None
         self.foundation, self.storage, self.registry = foundation, storage, registry
         self.observability = observability
-        self.cluster_name = cluster_name
+        self.cluster_name, self.software = cluster_name, software
         if cluster_name is not None:
             self._add_run_role(cluster_name)
+            if software is not None and software.has_controller:
+                self._add_controller_role(cluster_name)
         if settings.researchers:
             self._add_researchers(settings.researchers)
         if settings.operators:
@@ -71,6 +78,19 @@ class GovernanceStack(TeamStack):
         role.allow_write(self.storage.checkpoints)
         PodIdentity(self, "RunPod", cluster_name=cluster_name, pod=RUN_POD, role=role)
         self.publish(PARAMETER_RUN_ROLE, role.role_arn)
+
+    def _add_controller_role(self, cluster_name: str) -> None:
+        role = TeamRole(
+            self,
+            "Controller",
+            team=self.team.name,
+            description="What paceline's controller may do to nodes",
+            trusted=pods(),
+        )
+        role.allow_describe()
+        role.allow_node_repair()
+        PodIdentity(self, "ControllerPod", cluster_name=cluster_name, pod=CONTROLLER_POD, role=role)
+        self.publish(PARAMETER_CONTROLLER_ROLE, role.role_arn)
 
     def _add_researchers(self, people: People) -> None:
         role = self._role("Researcher", "Trains: data, checkpoints, images, shells", people)
@@ -96,6 +116,8 @@ class GovernanceStack(TeamStack):
             self.observability.prometheus.grant_query(role)
             self.observability.prometheus.grant_silence(role)
             role.allow_logs([self.observability.prometheus.log_group])
+        if self.software:
+            self.software.grant_start(role)
         self._enter_cluster(role, "AmazonEKSAdminPolicy", namespaces=[])
         self.publish(PARAMETER_OPERATOR_ROLE, role.role_arn)
 

@@ -88,6 +88,7 @@ class TeamStage(Stage):
                 registry=registry,
                 observability=self.observability,
                 cluster_name=cluster_name,
+                software=self.eks.software if self.eks else None,
             )
         if asked.delivery:
             from stacks.delivery import DeliveryStack
