@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aws_cdk import Duration
 from constructs import Construct
 
@@ -14,7 +16,6 @@ from paceline.spec.names import (
     RUN_POD,
 )
 from paceline_constructs.eks.access_entry import AccessEntry
-from paceline_constructs.eks.cluster_software import ClusterSoftware
 from paceline_constructs.eks.pod_identity import PodIdentity, pods
 from paceline_constructs.governance.budget import MonthlyBudget, MonthlyBudgetProps
 from paceline_constructs.governance.team_role import TeamRole
@@ -26,6 +27,9 @@ from stacks.settings import Team
 from stacks.settings.governance import Budget, People
 from stacks.storage import StorageStack
 from stacks.team_stack import TeamStack
+
+if TYPE_CHECKING:  # CodeBuild takes long to load, and few teams install software
+    from paceline_constructs.eks.cluster_software import ClusterSoftware
 
 
 class GovernanceStack(TeamStack):

@@ -11,6 +11,7 @@ from constructs import Construct
 
 from paceline.catalog.instance_types import instance_type
 from paceline.spec.names import PARAMETER_HYPERPOD_CLUSTER_ARN
+from paceline_constructs.guardrails.replaceable_name import replaceable_name
 from paceline_constructs.hyperpod.cluster import HyperPodCluster, HyperPodClusterProps, InstanceGroup
 from paceline_constructs.hyperpod.compute_quota import ComputeQuota, ComputeQuotaProps, Sharing
 from paceline_constructs.hyperpod.instance_role import InstanceRole
@@ -52,6 +53,8 @@ class HyperPodStack(TeamStack):
         settings = team.parameters.hyperpod
         assert settings is not None  # the stage makes no stack without the section
         self._settings, self._foundation = settings, foundation
+        # HyperPod changes neither its network nor its orchestrator in place
+        self._name = replaceable_name(team.name, settings.zone, settings.orchestrator)
         key, subnets = foundation.key, foundation.network.subnets
         self.node_role = role = InstanceRole(
             self, "InstanceRole", orchestrator=settings.orchestrator, encryption_key=key
@@ -69,7 +72,7 @@ class HyperPodStack(TeamStack):
             self,
             "Cluster",
             props=HyperPodClusterProps(
-                name=team.name,
+                name=self._name,
                 eks_cluster_arn=kubernetes.cluster_arn if kubernetes else None,
                 groups=[*self._hosts(settings), *self._accelerators(settings)],
                 role=role,
@@ -129,7 +132,7 @@ class HyperPodStack(TeamStack):
         SchedulerConfig(
             self,
             "Scheduler",
-            name=self.team.name,
+            name=self._name,
             cluster_arn=self.cluster_arn,
             priorities=governance.priorities,
             fair_share=governance.fair_share,
@@ -142,7 +145,7 @@ class HyperPodStack(TeamStack):
         for source, count in quota.instances.items():
             instances[sources[source].instance_type] += count
         return ComputeQuotaProps(
-            name=f"{self.team.name}-{name}",
+            name=replaceable_name(name, self._name),  # unique in the account, and 64 characters at most
             cluster_arn=self.cluster_arn,
             group=name,
             instances=instances,

@@ -62,6 +62,7 @@ class SlurmStack(TeamStack):
                 size=settings.size,
                 ports=pcs().ports,
                 vpc=network.vpc,
+                zone_id=settings.zone,
                 subnet=network.subnets[settings.zone],
                 idle_seconds=settings.idle_seconds,
                 settings=settings.settings,

@@ -67,6 +67,7 @@ class TeamStage(Stage):
                 slurm=self.slurm,
             )
         cluster_name = self.eks.cluster_name if self.eks else None
+        software = self.eks.software if self.eks else None
         if asked.observability:
             from stacks.observability import ObservabilityStack
 
@@ -88,10 +89,10 @@ class TeamStage(Stage):
                 registry=registry,
                 observability=self.observability,
                 cluster_name=cluster_name,
-                software=self.eks.software if self.eks else None,
+                software=software,
             )
         if asked.delivery:
             from stacks.delivery import DeliveryStack
 
-            self.delivery = DeliveryStack(self, "Delivery", team=team)
+            self.delivery = DeliveryStack(self, "Delivery", team=team, software=software)
         tag(self, TAG_TEAM, team.name)

@@ -10,6 +10,7 @@ from aws_cdk import aws_pcs as pcs
 from constructs import Construct
 
 from paceline.catalog.slurm import Ports
+from paceline_constructs.guardrails.replaceable_name import replaceable_name
 from paceline_constructs.network.node_security_group import NodeSecurityGroup
 from paceline_constructs.network.service_security_group import ServiceSecurityGroup
 from paceline_constructs.slurm.accounting import accounting
@@ -19,6 +20,7 @@ from paceline_constructs.slurm.settings import own_settings
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlurmClusterProps:
     """`version`, `size` and `settings` must be legal by paceline.catalog.slurm; `settings` come on top of paceline's.
+    `subnet` is in the zone `zone_id`, and `name` is what the cluster's own name begins with (35 characters at most).
 
     Nodes that idle for `idle_seconds` end. `keep_days` is how long accounting keeps jobs: None is for ever, and
     without `with_accounting` there is none.
@@ -29,6 +31,7 @@ class SlurmClusterProps:
     size: str
     ports: Ports
     vpc: ec2.IVpc
+    zone_id: str
     subnet: ec2.ISubnet
     idle_seconds: int
     settings: Mapping[str, str]
@@ -49,7 +52,8 @@ class SlurmCluster(Construct):
         cluster = pcs.CfnCluster(
             self,
             "Cluster",
-            name=props.name,
+            # PCS changes neither size nor network in place
+            name=replaceable_name(props.name, props.size, props.zone_id),
             size=props.size,
             scheduler=pcs.CfnCluster.SchedulerProperty(type="SLURM", version=props.version),
             networking=pcs.CfnCluster.NetworkingProperty(

@@ -12,6 +12,7 @@ from aws_cdk import aws_pcs as pcs
 from constructs import Construct
 
 from paceline_constructs.capacity.launch_settings import guarded_metadata, root_volume
+from paceline_constructs.guardrails.replaceable_name import replaceable_name
 from paceline_constructs.slurm.cluster import SlurmCluster
 
 
@@ -43,7 +44,7 @@ class LoginNodes(Construct):
         pcs.CfnComputeNodeGroup(
             self,
             "Group",
-            name="login",
+            name=replaceable_name("login", props.instance_type),
             cluster_id=props.cluster.cluster_id,
             ami_id=props.image_id,
             iam_instance_profile_arn=props.instance_profile_arn,

@@ -268,3 +268,29 @@ def test_an_access_entry_names_a_role_that_people_assume() -> None:
             found = [problem.message for problem in error.problems]
         [message] = found
         assert f"eks.access.arn:aws:iam::123456789012{wrong}" in message
+
+
+def test_operators_and_workflows_start_the_projects_and_the_controller_repairs_nodes(cdk_flags: dict[str, Any]) -> None:
+    data = yaml.safe_load(TEAM)
+    data["eks"]["software"]["controller"] = {"repository": "controller", "tag": "0.1.0"}
+    data["governance"] = {"operators": {"trusted": ["arn:aws:iam::123456789012:role/operations"]}}
+    data["delivery"] = {"repository": "acme/platform", "branches": ["main"]}
+    app = App(context=cdk_flags, builtin_cloud_formation_validation=False)
+    stage = TeamStage(app, team=Team(name="alpha", parameters=Parameters.model_validate(data)))
+    assert stage.governance and stage.delivery
+    for stack, role in ((stage.governance, "Operator"), (stage.delivery, "Deployer")):
+        [policy] = [
+            resource["Properties"]["PolicyDocument"]["Statement"]
+            for name, resource in Template.from_stack(stack).find_resources("AWS::IAM::Policy").items()
+            if name.startswith(role)
+        ]
+        started = [s["Resource"] for s in policy if "codebuild:StartBuild" in s["Action"]]
+        assert len(json.dumps(started).split("SoftwareMirror")) > 1
+        assert len(json.dumps(started).split("SoftwareApply")) > 1
+        assert "*" not in started
+    Template.from_stack(stage.governance).has_resource_properties(
+        "AWS::EKS::PodIdentityAssociation", {"Namespace": "paceline-system", "ServiceAccount": "paceline-controller"}
+    )
+    Template.from_stack(stage.governance).has_resource_properties(
+        "AWS::SSM::Parameter", {"Name": "/paceline/alpha/governance/controller-role"}
+    )

@@ -76,7 +76,10 @@ def test_nobody_logs_in_by_ssh(template: Template) -> None:
 def test_login_nodes_are_a_group_without_a_queue(template: Template) -> None:
     template.has_resource_properties(
         "AWS::PCS::ComputeNodeGroup",
-        {"Name": "login", "ScalingConfiguration": {"MinInstanceCount": 2, "MaxInstanceCount": 2}},
+        {
+            "Name": Match.string_like_regexp("^login-"),
+            "ScalingConfiguration": {"MinInstanceCount": 2, "MaxInstanceCount": 2},
+        },
     )
     template.resource_count_is("AWS::PCS::Queue", 0)
 
@@ -141,7 +144,7 @@ def test_a_source_is_a_group_and_its_queue(capacity: Template) -> None:
     capacity.has_resource_properties(
         "AWS::PCS::ComputeNodeGroup",
         {
-            "Name": "p5",
+            "Name": Match.string_like_regexp("^p5-[0-9a-f]{4}$"),
             "AmiId": "ami-0123456789abcdef1",
             "PurchaseOption": "ONDEMAND",
             "InstanceConfigs": [{"InstanceType": "p5.48xlarge"}],
