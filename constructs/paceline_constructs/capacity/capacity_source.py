@@ -29,7 +29,8 @@ class CapacitySourceProps:
     node reach AWS and its scheduler. `reservation` is the id of what was bought beforehand, and `placement_group` the
     group that an attached reservation was created in; a purchase of another kind has neither. `user_data` is MIME text
     without references, which the orchestrator extends; without it a node runs what its image runs. `tags` go to
-    instances, volumes and interfaces, where cost reports find them.
+    instances, volumes and interfaces, where cost reports find them. Without `ends` a reservation made here goes on, and
+    costs, until it is deleted; without `security_groups` nodes reach each other by EFA's group and nothing else.
     """
 
     instance_type: InstanceType

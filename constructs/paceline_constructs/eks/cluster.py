@@ -142,7 +142,7 @@ class Cluster(Construct):
         role = iam.Role(
             self,
             "Role",
-            # for this cluster and no other of the account, or of another one
+            # on behalf of this cluster alone. Source: EKS User Guide, cross-service-confused-deputy-prevention.html
             assumed_by=iam.ServicePrincipal("eks.amazonaws.com", conditions={"ArnEquals": {"aws:SourceArn": cluster}}),
             managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name("AmazonEKSClusterPolicy")],
         )
