@@ -247,7 +247,7 @@ def test_the_agent_runs_by_digest_from_the_teams_registry(node: Bench) -> None:
 
 def test_an_agent_that_cannot_be_pulled_is_not_started(node: Bench) -> None:
     node.stand_in("aws", f'case "$1" in ssm) echo {REGISTRY}/paceline/alpha ;; *) echo secret ;; esac')
-    node.stand_in("docker", '[ "$1" != pull ]')
+    node.stand_in("docker", 'case "$1" in login) cat >/dev/null ;; pull) exit 1 ;; esac')
     assert node.run(script(node, "agent")).returncode == 1
     assert not node.called("systemctl")
     configure(node, PACELINE_AGENT_DIGEST="")
