@@ -70,11 +70,15 @@ class TeamStage(Stage):
                 slurm=self.slurm,
             )
         cluster_name = self.eks.cluster_name if self.eks else None
+        software = self.eks.software if self.eks else None
         if asked.observability:
             from stacks.observability import ObservabilityStack
 
+            on_slurm = self.hyperpod and asked.hyperpod and asked.hyperpod.orchestrator == "slurm"
+            stacks = (self.slurm, self.hyperpod if on_slurm else None)
+            nodes = [stack.node_role for stack in stacks if stack]
             self.observability = ObservabilityStack(
-                self, "Observability", team=team, foundation=foundation, cluster_name=cluster_name
+                self, "Observability", team=team, foundation=foundation, cluster_name=cluster_name, nodes=nodes
             )
         if asked.governance:
             from stacks.governance import GovernanceStack
@@ -88,11 +92,12 @@ class TeamStage(Stage):
                 registry=registry,
                 observability=self.observability,
                 cluster_name=cluster_name,
+                software=software,
             )
         if asked.delivery:
             from stacks.delivery import DeliveryStack
 
-            self.delivery = DeliveryStack(self, "Delivery", team=team)
+            self.delivery = DeliveryStack(self, "Delivery", team=team, software=software)
         others = [child for child in self.node.children if isinstance(child, Stack)]
         self.record = RecordStack(self, RECORD, team=team)
         for stack in others:  # it says that all of them are deployed

@@ -201,11 +201,7 @@ def test_a_node_is_closed_and_encrypted() -> None:
     bench = Bench()
     bench.add(tags={"paceline:team": "vision"})
     launched = bench.launched()
-    assert launched["MetadataOptions"] == {
-        "HttpEndpoint": "enabled",
-        "HttpTokens": "required",
-        "HttpPutResponseHopLimit": 1,
-    }
+    assert launched["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
     [root] = launched["BlockDeviceMappings"]
     assert root["Ebs"]["Encrypted"] is True
     assert root["Ebs"]["KmsKeyId"]["Fn::GetAtt"][0].startswith("Key")
