@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from paceline.catalog.eks import eks
 from paceline.spec.base import Record
 from stacks.settings.addresses import Block, ZoneId
+from stacks.settings.lists import Distinct
 from stacks.settings.registry import RepositoryName
 from stacks.settings.retention import LogDays
 from stacks.settings.update import DRAIN, LIVE, NEVER, REPLACE
@@ -25,7 +27,7 @@ class Access(Record):
         description="access policy of EKS, e.g. AmazonEKSViewPolicy; never AmazonEKSClusterAdminPolicy for daily work",
         json_schema_extra=LIVE,
     )
-    namespaces: tuple[Namespace, ...] = Field(
+    namespaces: Distinct[Namespace] = Field(
         default=(),
         description="where it holds; `*` at the end matches the rest. None: everywhere",
         json_schema_extra=LIVE,
@@ -49,7 +51,7 @@ class PodNetwork(Record):
 class SystemNodes(Record):
     """Nodes without accelerators, for what the cluster itself runs. A node group in each zone."""
 
-    zones: tuple[ZoneId, ...] = Field(
+    zones: Distinct[ZoneId] = Field(
         description="zone ids, two at least; the control plane is reachable there too", json_schema_extra=REPLACE
     )
     instance_type: str = Field(
@@ -91,7 +93,7 @@ class Repair(Record):
     stop_above_percent: int | None = Field(
         default=None, ge=1, le=100, description="the same, in percent of the group", json_schema_extra=LIVE
     )
-    overrides: tuple[RepairOverride, ...] = Field(
+    overrides: Distinct[RepairOverride] = Field(
         default=(), description="other actions for single faults", json_schema_extra=LIVE
     )
 
@@ -111,7 +113,7 @@ class Software(Record):
     """What is installed into the cluster, by a CodeBuild project inside the VPC."""
 
     tools: Image = Field(description="image with aws, kubectl, helm and bash", json_schema_extra=LIVE)
-    install: tuple[str, ...] = Field(
+    install: Distinct[str] = Field(
         default=("jobset", "kueue"),
         description="names of the table cluster_software.yaml, in the order of their installation",
         json_schema_extra=LIVE,
@@ -160,6 +162,7 @@ class Eks(Record):
     pods_per_node: int = Field(
         default=32,
         ge=1,
+        le=eks().max_pods_per_node,
         description="pods that an accelerator node is expected to hold; the budget of addresses counts with it",
         json_schema_extra=LIVE,
     )

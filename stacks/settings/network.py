@@ -6,6 +6,7 @@ from pydantic import Field
 
 from paceline.spec.base import Record
 from stacks.settings.addresses import Block, ZoneId
+from stacks.settings.lists import Distinct
 from stacks.settings.retention import LogDays
 from stacks.settings.update import LIVE, NEVER, REPLACE
 
@@ -22,7 +23,7 @@ class Network(Record):
         description="availability-zone *id* (use1-az4) to the block of its subnet; adding one is live",
         json_schema_extra=REPLACE,
     )
-    interface_endpoints: tuple[str, ...] = Field(
+    interface_endpoints: Distinct[str] = Field(
         description="AWS services reached without the Internet, as in com.amazonaws.<region>.<name>; each costs money"
         " per zone and hour. S3 has a free gateway endpoint and is not listed",
         json_schema_extra=LIVE,

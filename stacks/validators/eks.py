@@ -178,8 +178,6 @@ def _software(team: Team, settings: Eks, rows: dict[str, InstanceType], document
             reason = f"nobody has verified a version of {name}"
             hint = "write version and source into cluster_software.yaml, or leave it out"
             yield problem(document, (*path, "install", index), reason, hint)
-    if repeated := sorted({name for name in software.install if software.install.count(name) > 1}):
-        yield problem(document, (*path, "install"), f"{', '.join(repeated)} is named twice", "name it once")
     needs = {"efa" for row in rows.values() if row.max_efa_interfaces} | {row.family for row in rows.values()}
     for name, row in table.items():
         if row.serves in needs and name not in software.install:

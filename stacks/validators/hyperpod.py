@@ -109,6 +109,9 @@ def _sources(settings: HyperPod, sources: CapacitySources, document: Document) -
         if source.volume_gib > rules.max_volume_gib:
             reason = f"HyperPod's volumes have at most {rules.max_volume_gib} GiB"
             yield at.problem(("volume_gib",), reason, "lower it; data belongs into the file system")
+        if source.nodes > rules.max_nodes_per_group:
+            reason = f"an instance group has at most {rules.max_nodes_per_group} nodes"
+            yield at.problem(("nodes",), reason, "split the source in two")
         if row.cpu_arch == "arm64" and settings.threads_per_core != 1:
             reason = f"the processors of {row.instance_type} have one thread per core"
             yield At(document, ("hyperpod",)).problem(("threads_per_core",), reason, "set it to 1")

@@ -24,6 +24,7 @@ network:
   interface_endpoints: [ec2, ecr.api, ecr.dkr, eks, eks-auth, logs, sts]
 storage:
   file_system: {zone: use1-az1, size_gib: 1200}
+alerts: {critical: [oncall@example.com]}
 registry: {repositories: [node-agent, controller, cluster-tools]}
 eks:
   version: "1.35"
