@@ -33,6 +33,14 @@ class _TemplateBudget:
     def name(self) -> str:
         return "TemplateBudget"
 
+    @property
+    def version(self) -> str | None:
+        return None  # it changes with paceline
+
+    @property
+    def rule_ids(self) -> list[str] | None:
+        return ["template-resources", "template-bytes"]
+
     def validate(self, context: IPolicyValidationContext) -> PolicyValidationPluginReport:
         found = [violation for path in context.template_paths for violation in _violations(Path(path))]
         return PolicyValidationPluginReport(success=all(v.severity != "error" for v in found), violations=found)
