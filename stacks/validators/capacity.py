@@ -24,10 +24,6 @@ def problems(team: Team, document: Document) -> Iterator[Problem]:
     for name, source in team.parameters.capacity.items():
         at = At(document, ("capacity", name))
         yield from _counts(source, at)
-        if source.zone not in (subnets := team.parameters.network.subnets):
-            yield at.problem(
-                ("zone",), f"{source.zone} is not a zone of network.subnets", nearest(source.zone, [*subnets])
-            )
         row = instance_types().get(source.instance_type)
         if row is None:
             hint = nearest(source.instance_type, list(instance_types()))

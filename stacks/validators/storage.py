@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from paceline.catalog.instance_types import instance_types
-from paceline.spec.documents import Document, nearest
+from paceline.spec.documents import Document
 from paceline.spec.errors import Problem
 from stacks.settings import Team
 from stacks.settings.capacity import CapacitySource
@@ -14,15 +14,12 @@ from stacks.validators.problems import problem
 
 def problems(team: Team, document: Document) -> Iterator[Problem]:
     """Problems of one team's file system."""
-    subnets, path = team.parameters.network.subnets, ("storage", "file_system")
-    file_system = team.parameters.storage.file_system
-    if (zone := file_system.zone) not in subnets:
-        reason = f"{zone} is not a zone of network.subnets"
-        yield problem(document, (*path, "zone"), reason, nearest(zone, list(subnets)))
-    sources = team.parameters.capacity.values()
+    file_system, sources = team.parameters.storage.file_system, team.parameters.capacity.values()
+    zone = file_system.zone
     if file_system.efa and sources and not any(_reaches_over_efa(source, zone) for source in sources):
         reason = f"no capacity source in {zone} reaches it over EFA, and that cannot be changed later"
-        yield problem(document, (*path, "efa"), reason, "move it to the zone of the accelerators, or leave efa out")
+        hint = "move it to the zone of the accelerators, or leave efa out"
+        yield problem(document, ("storage", "file_system", "efa"), reason, hint)
 
 
 def _reaches_over_efa(source: CapacitySource, zone: str) -> bool:
