@@ -20,7 +20,7 @@ from paceline.spec.documents import Document, nearest, read
 from paceline.spec.errors import EXIT_OK, EXIT_USER_ERROR, PacelineError, ParameterError
 from stacks.settings import Team
 from stacks.teams import read_teams
-from stacks.validators.capacity import expired
+from stacks.validators.capacity import untimely
 
 if TYPE_CHECKING:
     from stacks.change.baseline import Baseline
@@ -46,7 +46,7 @@ def validate(given: argparse.Namespace) -> int:
     """
     teams = read_teams(PARAMETERS)
     chosen = teams if given.name is None else (_one(teams, given.name),)
-    over = [problem for team in chosen for problem in expired(team, _document(team.name), datetime.now(UTC))]
+    over = [problem for team in chosen for problem in untimely(team, _document(team.name), datetime.now(UTC))]
     if over:
         raise ParameterError.of(over)
     if given.json:

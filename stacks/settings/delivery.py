@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from paceline.spec.base import Record
+from stacks.settings.lists import Distinct
 from stacks.settings.update import LIVE, REPLACE
 
 
@@ -40,12 +41,12 @@ class Delivery(Record):
     """Workflows of one GitHub repository deploy, from the named branches or environments only."""
 
     repository: Repository = Field(description="GitHub repository, as owner/name; no pattern", json_schema_extra=LIVE)
-    branches: tuple[Name, ...] = Field(
+    branches: Distinct[Name] = Field(
         default=(),
         description="branches whose workflows may deploy, outside of environments; no pattern",
         json_schema_extra=LIVE,
     )
-    environments: tuple[Name, ...] = Field(
+    environments: Distinct[Name] = Field(
         default=(),
         description="deployment environments whose jobs may deploy, after GitHub has asked the reviewers: the safer"
         " choice",

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from paceline.catalog.eks import eks
 from paceline.spec.base import Record
 from stacks.settings.addresses import Block, ZoneId
+from stacks.settings.lists import Distinct
 from stacks.settings.registry import RepositoryName
 from stacks.settings.retention import LogDays
 from stacks.settings.update import DRAIN, LIVE, NEVER, PARTS, REPLACE, STEP
@@ -26,7 +28,7 @@ class Access(Record):
         " AmazonEKSAdminPolicy. AmazonEKSClusterAdminPolicy is for emergencies, not for daily work",
         json_schema_extra=LIVE,
     )
-    namespaces: tuple[Namespace, ...] = Field(
+    namespaces: Distinct[Namespace] = Field(
         default=(),
         description="namespaces in which the policy holds; a `*` may end a name. Empty: in all of them",
         json_schema_extra=LIVE,
@@ -51,7 +53,7 @@ class PodNetwork(Record):
 class SystemNodes(Record):
     """Nodes without accelerators, for what the cluster itself runs. A node group in each zone."""
 
-    zones: tuple[ZoneId, ...] = Field(
+    zones: Distinct[ZoneId] = Field(
         description="availability-zone ids, two at least; the endpoint of the control plane stands there too",
         json_schema_extra=REPLACE,
     )
@@ -119,7 +121,7 @@ class Repair(Record):
     stop_above_percent: int | None = Field(
         default=None, ge=1, le=100, description="the same limit, in percent of the group", json_schema_extra=LIVE
     )
-    overrides: tuple[RepairOverride, ...] = Field(
+    overrides: Distinct[RepairOverride] = Field(
         default=(), description="what to do about single faults instead of the default of EKS", json_schema_extra=LIVE
     )
 
@@ -142,7 +144,7 @@ class Software(Record):
         description="image that holds aws, kubectl, helm and bash: what installs the software runs in it",
         json_schema_extra=LIVE,
     )
-    install: tuple[str, ...] = Field(
+    install: Distinct[str] = Field(
         default=("jobset", "kueue"),
         description="what to install, in this order: names from training/paceline/catalog/cluster_software.yaml. The"
         " device plugins of the team's accelerators belong to it",

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from paceline.spec.base import Record
+from stacks.settings.lists import Distinct
 from stacks.settings.update import LIVE, REPLACE
 
 
@@ -23,8 +24,6 @@ def _role(value: str) -> str:
 
 
 def _percent(values: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(values)) != len(values):
-        raise ValueError("the same threshold stands there twice ## delete one")
     if list(values) != sorted(values):
         raise ValueError("thresholds do not rise ## write the lowest first")
     return values
@@ -32,13 +31,13 @@ def _percent(values: tuple[int, ...]) -> tuple[int, ...]:
 
 RolePattern = Annotated[str, AfterValidator(_role)]
 Threshold = Annotated[int, Field(ge=1, le=1000)]
-Thresholds = Annotated[tuple[Threshold, ...], AfterValidator(_percent)]
+Thresholds = Annotated[Distinct[Threshold], AfterValidator(_percent)]
 
 
 class People(Record):
     """Who may take a role of the team, and for how long."""
 
-    trusted: tuple[RolePattern, ...] = Field(
+    trusted: Distinct[RolePattern] = Field(
         min_length=1,
         description="ARNs of roles that may take this one; a `*` may end a name, as IAM Identity Center adds a suffix",
         json_schema_extra=LIVE,

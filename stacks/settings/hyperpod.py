@@ -10,6 +10,7 @@ from paceline.catalog.hyperpod import hyperpod
 from paceline.spec.base import Record
 from stacks.settings.addresses import ZoneId
 from stacks.settings.capacity import SourceName
+from stacks.settings.lists import Distinct
 from stacks.settings.update import DRAIN, LIVE, REPLACE
 
 _RULES = hyperpod()
@@ -121,7 +122,7 @@ class HyperPod(Record):
     node_recovery: bool = Field(
         default=True, description="whether HyperPod reboots and replaces sick nodes by itself", json_schema_extra=LIVE
     )
-    deep_health_checks: tuple[Literal["InstanceStress", "InstanceConnectivity"], ...] = Field(
+    deep_health_checks: Distinct[Literal["InstanceStress", "InstanceConnectivity"]] = Field(
         default=("InstanceStress", "InstanceConnectivity"),
         description="what accelerator nodes go through before their first job, for about two hours: stress of each"
         " instance, connections between them. Empty: nothing",

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from paceline.spec.base import Record
 from stacks.settings.addresses import Block, ZoneId
+from stacks.settings.lists import Distinct
 from stacks.settings.retention import LogDays
 from stacks.settings.update import LIVE, NEVER, REPLACE
 
@@ -24,7 +25,7 @@ class Network(Record):
         " addresses of its subnet. Adding one is live. Nodes, endpoints and (without eks.pods) pods take them",
         json_schema_extra=REPLACE,
     )
-    interface_endpoints: tuple[str, ...] = Field(
+    interface_endpoints: Distinct[str] = Field(
         description="AWS services that nodes reach without the Internet, by the last part of the endpoint's name:"
         " `ecr.api` of `com.amazonaws.us-east-1.ecr.api`. Each costs money per zone and hour. S3 has a free endpoint"
         " of another kind, and always has it",

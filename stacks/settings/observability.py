@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from paceline.spec.base import Record
+from stacks.settings.lists import Distinct
 from stacks.settings.retention import LogDays
 from stacks.settings.update import GROW, LIVE, REPLACE
 
@@ -32,7 +33,7 @@ class SamlProvider(Record):
     metadata_url: str = Field(
         pattern=_HTTPS, description="https:// URL of the identity provider's metadata", json_schema_extra=LIVE
     )
-    admin_roles: tuple[str, ...] = Field(
+    admin_roles: Distinct[str] = Field(
         min_length=1,
         description="values of the attribute `role` that make a person an administrator",
         json_schema_extra=LIVE,

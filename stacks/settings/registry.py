@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from paceline.spec.base import Record
+from stacks.settings.lists import Distinct
 from stacks.settings.update import LIVE, PARTS
 
 RepositoryName = Annotated[str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$")]
@@ -15,7 +16,7 @@ RepositoryName = Annotated[str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$")]
 class Registry(Record):
     """Repositories of container images in Amazon ECR. A tag cannot be overwritten once it is pushed."""
 
-    repositories: tuple[RepositoryName, ...] = Field(
+    repositories: Distinct[RepositoryName] = Field(
         min_length=1,
         description="names of repositories; in ECR each is paceline/, the team's name, / and its name",
         json_schema_extra=PARTS,
