@@ -45,7 +45,9 @@ def main(directory: str) -> int:
     width = max(len(row.stack) for row in found)
     print(f"{'stack':<{width}}  resources    kB")
     for row in found:
-        beyond = "" if row.fits else f"  more than {_LIMITS.max_resources} resources or {_LIMITS.max_bytes / 1e3:.0f} kB"
+        beyond = (
+            "" if row.fits else f"  more than {_LIMITS.max_resources} resources or {_LIMITS.max_bytes / 1e3:.0f} kB"
+        )
         print(f"{row.stack:<{width}}  {row.resources:>9}  {row.size / 1e3:>4.0f}{beyond}")
     return 0 if all(row.fits for row in found) else 1
 
