@@ -75,15 +75,13 @@ class StateOnly:
 
     def _refuse_taken_name(self, properties: Properties) -> None:
         """A replacement is made before its predecessor is deleted, and cannot have the same name."""
-        if self._form.name is None:
+        if (name := self._form.name) is None:
             return
+        keys = [name, self._form.unique] if self._form.unique else [name]
         for resource in self._store.all(self._schema.type_name):
-            where = (properties.get(key) == resource.properties.get(key) for key in (self._form.unique,) if key)
-            if resource.properties[self._form.name] == properties[self._form.name] and all(where):
-                name = properties[self._form.name]
-                raise ValueError(
-                    f"Resource of type '{self._schema.type_name}' with identifier '{name}' already exists."
-                )
+            if all(resource.properties.get(key) == properties.get(key) for key in keys):
+                what = f"Resource of type '{self._schema.type_name}' with identifier '{properties[name]}'"
+                raise ValueError(f"{what} already exists.")
 
     def _filled_in(self, properties: Properties) -> tuple[str, dict[str, str]]:
         facts: dict[str, Any] = {
