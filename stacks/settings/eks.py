@@ -206,6 +206,7 @@ class Eks(Record):
     pods_per_node: int = Field(
         default=32,
         ge=1,
+        le=eks().max_pods_per_node,
         description="pods that an accelerator node is expected to hold. It limits nothing: the budget of addresses"
         " counts with it",
         json_schema_extra=LIVE,
