@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from paceline.catalog.eks import eks
 from paceline.spec.base import Record
 from stacks.settings.addresses import Block, ZoneId
 from stacks.settings.lists import Distinct
