@@ -16,7 +16,9 @@ from paceline.spec.base import Record
 class ModelChoice(Record):
     """Which architecture, at which published or debug size."""
 
-    family: Literal["llama"] = "llama"
+    family: Literal["llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe"] = Field(
+        default="llama", description="by Hugging Face's `model_type`"
+    )
     preset: str = Field(description="a size of the family, e.g. `debug`")
 
 
