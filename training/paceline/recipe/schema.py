@@ -20,6 +20,7 @@ class ModelChoice(Record):
         default="llama", description="by Hugging Face's `model_type`"
     )
     preset: str = Field(description="a size of the family, e.g. `debug`")
+    weights: str | None = Field(default=None, description="root of the checkpoint of a model to start from")
 
 
 class DataChoice(Record):
