@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from torch import nn
 
@@ -31,6 +32,12 @@ class ShardingPlan:
         for name, module in model.named_modules():
             if name and any(_matches(name, pattern) for pattern in self.units):
                 yield module
+
+    def split(self, module: str) -> Literal["columns", "rows"] | None:
+        """How ranks may share the linear module of this name, if they may."""
+        if any(_matches(module, pattern) for pattern in self.columns):
+            return "columns"
+        return "rows" if any(_matches(module, pattern) for pattern in self.rows) else None
 
     def expert_tensor(self, parameter: str, expert: int) -> str | None:
         """The name of one expert's slice of `parameter`, or None if that is not a parameter of experts."""
