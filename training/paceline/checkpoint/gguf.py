@@ -144,7 +144,10 @@ def _tokenizer(source: Path, metadata: dict[str, Any]) -> str:
     tokens, types = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    try:
+        tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    except Exception as cause:  # the library raises bare Exception
+        raise CheckpointError(f"{source}: its tokenizer is damaged: {cause}", _INSTEAD) from cause
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(splitters[splitter])
     tokenizer.decoder = decoders.ByteLevel()
     controls = [token for token, kind in zip(tokens, types, strict=True) if kind == _CONTROL]

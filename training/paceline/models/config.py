@@ -49,12 +49,14 @@ class DecoderConfig:
     """Dimensions and constants of one pre-norm decoder with rotary positions, grouped heads and SwiGLU.
 
     `family` is Hugging Face's `model_type`; `fixed` are keys of `config.json` that the code of the family takes for
-    granted. A `sliding_window` of W lets a position see itself and the W - 1 before it.
+    granted; `aliases` are other names that the file may have for fields. A `sliding_window` of W lets a position see
+    itself and the W - 1 before it.
     """
 
     family: ClassVar[str]
     architecture: ClassVar[str]
     fixed: ClassVar[Mapping[str, Any]] = {"hidden_act": "silu", "attention_dropout": 0.0}
+    aliases: ClassVar[Mapping[str, str]] = {}
 
     vocab_size: int
     hidden_size: int
@@ -92,6 +94,8 @@ class DecoderConfig:
     def from_hugging_face(cls, document: Mapping[str, Any], source: str) -> Self:
         """What a `config.json` says, older or newer than transformers 5; CheckpointError names `source`."""
         known = {key: value for key, value in document.items() if value is not None}
+        for alias, name in cls.aliases.items():
+            known.setdefault(name, known.get(alias))
         rope = dict(known.get("rope_parameters") or known.get("rope_scaling") or {})
         known["rope_theta"] = rope.pop("rope_theta", known.get("rope_theta"))
         kind = rope.pop("rope_type", rope.pop("type", "default"))
@@ -108,7 +112,7 @@ class DecoderConfig:
                 problems.append(Problem(message=message, hint=_NOT_TRAINED))
         if problems:
             raise CheckpointError.of(problems)
-        return cls._of({f.name: known[f.name] for f in fields(cls) if f.name in known})
+        return cls._of({f.name: known[f.name] for f in fields(cls) if known.get(f.name) is not None})
 
     @classmethod
     def _of(cls, values: Mapping[str, Any]) -> Self:

@@ -24,6 +24,7 @@ class Qwen3MoeConfig(DecoderConfig):
         "decoder_sparse_step": 1,
         "mlp_only_layers": [],
     }
+    aliases: ClassVar[Mapping[str, str]] = {"num_local_experts": "num_experts"}  # as transformers 5 writes it
 
     moe_intermediate_size: int
     num_experts: int
