@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from paceline.checkpoint.repository import CheckpointRepository
 from paceline.clients.object_store import open_store
 from paceline.journal.writer import Journal
-from paceline.models.families import FAMILIES
-from paceline.recipe.schema import Recipe
 from paceline.spec.errors import CheckpointError, PacelineError
 from paceline.spec.events import CheckpointCommitted, CheckpointFailed, CheckpointRejected, now
 from paceline.spec.job import JobSpec
@@ -26,8 +24,6 @@ class Committer:
 
     def __init__(self, job: JobSpec, journal: Journal) -> None:
         self._job = job
-        choice = Recipe.model_validate(job.recipe).model
-        self._model = FAMILIES[choice.family].preset(choice.preset, vocabulary=job.vocabulary).to_hugging_face()
         self._journal = journal
         self._repository: CheckpointRepository | None = None
         self._committing: asyncio.Task[None] | None = None
@@ -78,7 +74,7 @@ class Committer:
             trainer=shards[0].trainer,
             files=tuple(shard.file for shard in shards),
             parent=self._parent,
-            model=self._model,
+            model=self._job.model,
         )
         try:
             repository = self._open()
