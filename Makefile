@@ -67,7 +67,8 @@ pins: setup ## requirements*.txt from requirements*.in; UPGRADE=1 takes newer ve
 	$(PINS) --output-file requirements-dev.txt requirements-dev.in
 	$(PINS) --constraint requirements-dev.txt --output-file requirements.txt requirements.in
 	$(PINS) --constraint requirements-dev.txt --output-file images/common/build.txt images/common/build.in
-	$(PINS) --constraint requirements-dev.txt --output-file images/cpu/requirements.txt images/cpu/requirements.in
+	for name in cpu node-agent controller; do $(PINS) --constraint requirements-dev.txt \
+		--output-file images/$$name/requirements.txt images/$$name/requirements.in || exit 1; done
 	for name in gpu trainium trainium-native; do $(PINS) --no-deps \
 		--output-file images/$$name/requirements.txt images/$$name/requirements.in || exit 1; done
 	$(PINS) --output-file images/cluster-tools/requirements.txt images/cluster-tools/requirements.in

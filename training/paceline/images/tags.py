@@ -1,7 +1,8 @@
 """What an image is called: `<version>-<image>-<stack>-<digest8>`, the same for the same inputs.
 
-The last part is a digest of what the image is built from: its Dockerfile, what that copies, and its rows of the matrix.
-A changed input is another tag, so a registry with immutable tags takes it, and an unchanged one is not pushed again.
+The last part is a digest of what the image is built from: its Dockerfile, which names the base, and what that copies,
+the matrix among it. A changed input is another tag, so a registry with immutable tags takes it, and an unchanged one is
+not pushed again.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ def tag(located: Located, name: str) -> str:
 
 def digest(located: Located, name: str) -> str:
     """SHA-256 of all that the image is built from."""
-    image, base = located.matrix.images[name], located.matrix.base_of(name)
-    total = hashlib.sha256(image.model_dump_json().encode() + base.model_dump_json().encode())
+    total = hashlib.sha256()
     for path in sorted(inputs(located.root, name)):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         total.update(f"{path.relative_to(located.root)}\0{content}\n".encode())
