@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 
 from paceline.spec.errors import ImageError
+
+_STDERR = 2  # its progress is talk
 
 
 def copy(source: str, destination: str) -> None:
@@ -20,7 +21,7 @@ def copy(source: str, destination: str) -> None:
             "skopeo is not installed", "install it (Debian, Ubuntu: apt install skopeo), or use cluster-tools"
         )
     command = [skopeo, "copy", "--all", "--preserve-digests", f"docker://{source}", f"docker://{destination}"]
-    if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode:
+    if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=_STDERR, check=False).returncode:
         registry = destination.partition("/")[0]
         raise ImageError(
             f"{source}: could not be copied to {destination}",
