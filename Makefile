@@ -55,7 +55,7 @@ synth: setup ## the templates of all teams, into cdk.out, with every check; a li
 diff: setup ## what a deployment would change: make diff TEAM=sandbox
 	@test -n "$(TEAM)" || { echo "error: diff of which team?" >&2; echo >&2; echo "hint: make diff TEAM=sandbox" >&2; exit 2; }
 	@$(BIN)/paceline team diff '$(TEAM)'
-	@$(BIN)/cdk diff '$(TEAM)/*'
+	@$(BIN)/cdk diff --context teams='$(TEAM)' '$(TEAM)/*'
 
 bench: setup ## every table of benchmarks/
 	@for table in benchmarks/*.py; do $(PYTHON_BIN) -m benchmarks.$$(basename "$$table" .py) || exit 1; done
