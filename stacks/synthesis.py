@@ -58,7 +58,8 @@ def findings(report: Mapping[str, Any]) -> Iterator[Problem]:
             for construct in violation["violatingConstructs"]:
                 place = construct["constructPath"] or construct.get("cloudFormationResource", {}).get("templatePath")
                 said = f"{rule}: {description}"  # a finding about a whole template names it
-                yield Problem(message=f"{place}: {said}" if place else said, hint=_cure(plugin["pluginName"], violation))
+                message = f"{place}: {said}" if place else said
+                yield Problem(message=message, hint=_cure(plugin["pluginName"], violation))
 
 
 def _cure(plugin: str, violation: Mapping[str, Any]) -> str:
