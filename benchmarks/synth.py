@@ -149,8 +149,8 @@ def measure(repeat: int, say: Say) -> Report:
             rows.append(row(PEER.replace("==", " "), 1, stacks, resources, costs, "-"))
             peer_notes = (
                 f"aws-parallelcluster takes {median(costs) / medians[False, 1]:.1f} times as long for a cluster as "
-                f"paceline for one team, and {median(costs) * most / medians[False, most]:.1f} times as for each "
-                f"of {most}: it makes one cluster per process.",
+                f"paceline for one team, and {median(costs) * most / medians[False, most]:.1f} times its share "
+                f"of one team in {most}. It makes one cluster per process.",
                 *PEER_NOTES,
             )
     columns = ("", "teams", "stacks", "resources", *(f"s, {name}" for name in SPREAD), "s per further team")
