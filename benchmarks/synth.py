@@ -130,7 +130,7 @@ def median(costs: Sequence[Cost]) -> float:
 def measure(repeat: int, say: Say) -> Report:
     """All repetitions for each number of teams, then the peer's."""
     rows = []
-    one: dict[bool, float] = {}
+    medians: dict[tuple[bool, int], float] = {}
     peer_notes: tuple[str, ...] = (f"{PEER} could not be installed, see above: no row of it.",)
     with workspace() as workplace:
         for every_check, counts in ((False, TEAMS), (True, EVERY_CHECK)):
@@ -138,17 +138,19 @@ def measure(repeat: int, say: Say) -> Report:
             for count in counts:
                 say(f"{label}: {count} teams")
                 costs, made = ours(workplace, count, repeat, every_check=every_check)
-                first = one.setdefault(every_check, median(costs))
-                further = f"{(median(costs) - first) / (count - 1):.2f}" if count > 1 else "-"
+                medians[every_check, count] = median(costs)
+                further = f"{(median(costs) - medians[every_check, 1]) / (count - 1):.2f}" if count > 1 else "-"
                 rows.append(row(label, count, *made, costs, further))
         if python := peer_python(say):
             say("ParallelCluster: 1 cluster")
             costs = theirs(python, workplace, repeat)
+            most = max(TEAMS)
             stacks, resources = costs[0].last_line.split()
             rows.append(row(PEER.replace("==", " "), 1, stacks, resources, costs, "-"))
             peer_notes = (
-                f"aws-parallelcluster takes {median(costs) / one[False]:.1f} times as long for a cluster as paceline "
-                "for one team. It makes one cluster per process.",
+                f"aws-parallelcluster takes {median(costs) / medians[False, 1]:.1f} times as long for a cluster as "
+                f"paceline for one team, and {median(costs) * most / medians[False, most]:.1f} times its share "
+                f"of one team in {most}. It makes one cluster per process.",
                 *PEER_NOTES,
             )
     columns = ("", "teams", "stacks", "resources", *(f"s, {name}" for name in SPREAD), "s per further team")

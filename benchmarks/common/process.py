@@ -64,32 +64,29 @@ def cost(command: Sequence[str], *, directory: Path, environment: Mapping[str, s
 
 
 class _Sampler(threading.Thread):
-    """Looks at the memory of a session until it is stopped."""
+    """Looks at the memory of a process and its descendants until it is stopped."""
 
-    def __init__(self, session: int) -> None:
+    def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.peak = 0
-        self._session = session
+        self._pid = pid
         self._stopped = threading.Event()
 
     def run(self) -> None:
         while not self._stopped.wait(_SAMPLE_SECONDS):
-            self.peak = max(self.peak, resident_bytes(self._session))
+            self.peak = max(self.peak, resident_bytes(self._pid))
 
     def stop(self) -> None:
         self._stopped.set()
         self.join()
 
 
-def resident_bytes(session: int) -> int:
-    """The resident memory of all processes of `session` (proc_pid_stat(5)); pages that they share count for each."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    total = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue  # it has just ended
-        if int(fields[3]) == session:
-            total += int(fields[21]) * page
-    return total
+def resident_bytes(pid: int) -> int:
+    """The resident memory of `pid` and its descendants (proc_pid_statm(5)); pages that they share count for each."""
+    process = Path("/proc", str(pid))
+    try:
+        own = int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        children = [child for task in process.glob("task/*/children") for child in task.read_text().split()]
+    except OSError:
+        return 0  # it has just ended
+    return own + sum(resident_bytes(int(child)) for child in children)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,10 +20,14 @@ def test_time_of_processors_and_last_word_are_told(tmp_path: Path) -> None:
     assert found.cpu_seconds > 0
 
 
-def test_memory_of_a_session_is_at_least_that_of_this_process() -> None:
-    mine = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    assert resident_bytes(os.getsid(0)) >= mine * 0.9
-    assert resident_bytes(-1) == 0
+def test_memory_of_a_process_is_that_of_its_children_too() -> None:
+    page = os.sysconf("SC_PAGE_SIZE")
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as child:
+        mine, its = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page for pid in (os.getpid(), child.pid))
+        assert resident_bytes(os.getpid()) >= (mine + its) * 0.9
+        assert child.stdin is not None
+        child.stdin.close()
+    assert resident_bytes(child.pid) == 0
 
 
 def test_a_command_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
