@@ -10,6 +10,8 @@ PINS := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # one thread per process: the tests and the demo run several processes on few cores
 export OMP_NUM_THREADS ?= 1
+# setup leaves compiling to the first import; where it may not be kept, every start of CDK and PyTorch would pay again
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check check-format check-types check-imports check-generated \
