@@ -37,6 +37,16 @@ SPARES = "paceline_spare_nodes"
 SPARES_WANTED = "paceline_spare_nodes_wanted"
 NODES_LOST = "paceline_nodes_lost_total"
 
+# What the health agent of a node exports, always with the label `node`.
+CHECK_RESULT = "paceline_health_check_result"
+CHECK_SECONDS = "paceline_health_check_seconds"
+CHECK_TIMESTAMP = "paceline_health_check_timestamp_seconds"
+FINDINGS = "paceline_health_findings_total"
+UNFIT = "paceline_health_unfit"
+AGENT_CPU_SECONDS = "paceline_agent_cpu_seconds_total"
+AGENT_MEMORY_BYTES = "paceline_agent_resident_bytes"
+AGENT_STRETCH = "paceline_agent_stretch_ratio"
+
 METRICS: dict[str, Metric] = {
     **_metrics(
         "paceline",
@@ -51,6 +61,18 @@ METRICS: dict[str, Metric] = {
         (SPARES, "gauge", "nodes that stand by and are healthy"),
         (SPARES_WANTED, "gauge", "nodes that should stand by"),
         (NODES_LOST, "counter", "nodes that left a run without saying so"),
+    ),
+    **_metrics(
+        "paceline-agent",
+        "paceline.spec.metrics",
+        (CHECK_RESULT, "gauge", "1 for what the check said last, by `result`: pass, fail or unknown"),
+        (CHECK_SECONDS, "gauge", "how long the check took, s"),
+        (CHECK_TIMESTAMP, "gauge", "when the check ended last, s since the epoch"),
+        (FINDINGS, "counter", "failures that were new, by `fault`"),
+        (UNFIT, "gauge", "1 while the node should be out of its job"),
+        (AGENT_CPU_SECONDS, "counter", "processor time of the agent and its commands, s"),
+        (AGENT_MEMORY_BYTES, "gauge", "memory of the agent, bytes"),
+        (AGENT_STRETCH, "gauge", "by how much periods are stretched to stay within the budget"),
     ),
     **_metrics(
         "dcgm-exporter",

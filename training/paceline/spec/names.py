@@ -20,6 +20,13 @@ ROLE_ACCELERATOR = "accelerator"
 # vendors' device plugins tolerate.
 TAINTS = {"nvidia": ("nvidia.com/gpu", "present"), "neuron": ("aws.amazon.com/neuron", "present")}
 
+# A condition of Kubernetes nodes, and the taint of those that should get no new work.
+CONDITION_HEALTHY = "PacelineHealthy"
+TAINT_UNHEALTHY = "paceline.dev/unhealthy"
+
+# In a node's directory: where its supervisor hears its health agent (spec.health.Verdict, one a line).
+HEALTH_SOCKET = "health.sock"
+
 # Environment of every process of a run.
 ENV_RUN_TOKEN = "PACELINE_RUN_TOKEN"
 
