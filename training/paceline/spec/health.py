@@ -88,7 +88,8 @@ class Finding(Record):
 class Fault(Record):
     """A row of the fault catalog. `action` is what the maker of the part says to do (None: he says nothing, so it is
     counted and shown, never acted upon), `escalation` what to do when it comes back after that; `others` is what other
-    tools do, for whoever wants to override it; `boards` are those that can report it, empty if that is not known."""
+    tools do, for whoever wants to override it; `boards` are those that can report it, empty if that is not known;
+    `pattern` is the regular expression by which the message that announces it is known, where it has one."""
 
     code: str
     name: str
@@ -99,3 +100,4 @@ class Fault(Record):
     sources: tuple[str, ...]
     others: dict[str, str] = Field(default_factory=dict)
     boards: tuple[str, ...] = ()
+    pattern: str | None = None
