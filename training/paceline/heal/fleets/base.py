@@ -81,3 +81,20 @@ class Fleet(Protocol):
     def resize(self, nodes: int) -> bool:
         """Want at least `nodes` nodes; False where the size of the fleet is not ours to change."""
         ...
+
+
+class Machines(Protocol):
+    """Who a fleet's machines are rented from. ClusterError when it refuses or cannot be reached.
+
+    Asking twice is harmless: a machine is known by its id, and one that was given back is gone.
+    """
+
+    capabilities: frozenset[Action]
+
+    def reboot(self, machine: str) -> None: ...
+
+    def replace(self, machine: str) -> None: ...
+
+    def resize(self, nodes: int) -> bool:
+        """As `Fleet.resize`."""
+        ...
