@@ -54,7 +54,6 @@ def test_a_row_has_one_table_and_a_pattern_compiles() -> None:
     tables = [yaml.safe_load(path.read_text()) for path in sorted(_TABLES.glob("*.yaml"))]
     codes = [f"{table['prefix']}.{row['code']}" for table in tables for row in table["faults"]]
 
-    assert len(tables) == 11
     assert sorted(codes) == sorted(faults())
     assert len(codes) == len(set(codes))
     assert {row.code for _, row in patterns("neuron")} >= {"neuron.dma_error", "neuron.hbm_uncorrectable"}
