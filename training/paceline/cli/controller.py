@@ -11,7 +11,19 @@ from typing import Annotated
 
 import typer
 
-from paceline.cli.fleet import Api, Cluster, Evidence, Kind, PolicyFile, Region, Root, Team, Upstream, evidence_place, where
+from paceline.cli.fleet import (
+    Api,
+    Cluster,
+    Evidence,
+    Kind,
+    PolicyFile,
+    Region,
+    Root,
+    Team,
+    Upstream,
+    evidence_place,
+    where,
+)
 from paceline.spec.names import METRICS_PORT
 
 
@@ -26,7 +38,10 @@ def controller(
     policy: PolicyFile = None,
     evidence: Evidence = "",
     journal: Annotated[
-        Path | None, typer.Option(help="Where to write events.", show_default="paceline/journal in the directory for temporary files")
+        Path | None,
+        typer.Option(
+            help="Where to write events.", show_default="paceline/journal in the directory for temporary files"
+        ),
     ] = None,
     period: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the fleet.")] = 5.0,
     metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of /metrics; 0 takes a free one.")] = (

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from paceline.heal.fleets.registry import FleetKind, Provider, Where
+from paceline.heal.fleets.where import FleetKind, Provider, Where
 from paceline.spec.names import ENV_TEAM
 
 _EVIDENCE = str(Path(tempfile.gettempdir()) / "paceline")
@@ -53,9 +53,7 @@ def where(
         kind = FleetKind.LOCAL if root else FleetKind.KUBERNETES if in_pod or api else FleetKind.SLURM
     if provider is None:
         provider = Provider.EC2 if kind is FleetKind.KUBERNETES else Provider.NONE
-    return Where(
-        kind=kind, provider=provider, team=team, root=root, cluster=cluster, region=region, api=api
-    )
+    return Where(kind=kind, provider=provider, team=team, root=root, cluster=cluster, region=region, api=api)
 
 
 def evidence_place(given: str) -> str:

@@ -15,7 +15,9 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Healing of 
 
 @app.command("explain")
 def explain(
-    file: Annotated[Path, typer.Argument(metavar="FAULT.json", help="A finding, or a finding with its past and fleet.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FAULT.json", help="A finding, or a finding with its past and fleet.")
+    ],
     policy: PolicyFile = None,
     output: OutputOption = Output.TEXT,
 ) -> None:

@@ -113,6 +113,22 @@ class SlurmCommands:
         """End a reservation."""
         self._run("scontrol", "delete", f"ReservationName={name}")
 
+    def show(self, kind: str) -> list[dict[str, Any]]:
+        """All nodes, jobs or reservations, as Slurm's own records."""
+        return list(self._show(kind)[kind])
+
+    def update(self, **fields: str) -> None:
+        """Change what the first field names."""
+        self._update(*(f"{key}={value}" for key, value in fields.items()))
+
+    def create(self, **fields: str) -> None:
+        """Create a reservation."""
+        self._run("scontrol", "create", "reservation", *(f"{key}={value}" for key, value in fields.items()))
+
+    def delete(self, **fields: str) -> None:
+        """Delete what the field names."""
+        self._run("scontrol", "delete", *(f"{key}={value}" for key, value in fields.items()))
+
     def _show(self, *what: str) -> dict[str, Any]:
         return dict(json.loads(self._run("scontrol", "show", *what, "--json")))
 

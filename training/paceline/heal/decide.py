@@ -49,7 +49,12 @@ class Decision:
 
 
 def decide(
-    finding: Finding, fault: Fault | None, history: Sequence[Remedy], situation: Situation, policy: Policy, now: datetime
+    finding: Finding,
+    fault: Fault | None,
+    history: Sequence[Remedy],
+    situation: Situation,
+    policy: Policy,
+    now: datetime,
 ) -> Decision:
     """What to do about `finding`, whose code the catalog explains as `fault` (None: it does not know the code).
 
@@ -60,9 +65,8 @@ def decide(
     assert fault is not None
     own = [remedy for remedy in history if _concerns(remedy, finding, now, policy)]
     repairs = (r.closed for r in own if r.node == finding.node and r.action.takes_node and r.closed)
-    if last := max(repairs, default=None):
-        if finding.time <= last:
-            return _say(Verdict.IGNORE, Action.NONE, "repaired", f"older than the node's last repair ({last:%F %T})")
+    if (last := max(repairs, default=None)) and finding.time <= last:
+        return _say(Verdict.IGNORE, Action.NONE, "repaired", f"older than the node's last repair ({last:%F %T})")
     testing = situation.phase is Phase.TESTING
     action = policy.action(fault)
     if action is None:

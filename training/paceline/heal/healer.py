@@ -158,7 +158,10 @@ class Healer:
         if case.phase is Phase.DRAINING and case.action is not Action.NONE:
             self._memory.keep(remedy_of(case))
             self._fleet.cordon(name, case.reason)
-            self._fleet.drain(name)
+            try:
+                self._fleet.drain(name)
+            except PacelineError as error:  # it may not want to leave; `drain_within` ends that
+                self._once((name, "drain", None, None), ("refused", str(error)), "none", name)
         if step.case is not None and step.case != case:
             self._write(name, step.case)
             if step.case.phase is Phase.ISOLATED:
@@ -201,9 +204,7 @@ class Healer:
         self._memory.close(case.node, now)
         seconds = (now - case.opened).total_seconds()
         action = case.action.name.lower()
-        self._tell(
-            ActionFinished, node=case.node, action=action, target=case.node, outcome=outcome, seconds=seconds
-        )
+        self._tell(ActionFinished, node=case.node, action=action, target=case.node, outcome=outcome, seconds=seconds)
 
     def _close_vanished(self, now: datetime) -> None:
         """A node that was given back need not come back under its name: then its incident ends with it."""
@@ -221,9 +222,7 @@ class Healer:
     def _keep_evidence(self, case: Case, node: Node, finding: Finding, fault: Fault, decision: Decision) -> None:
         history = self._memory.remedies()
         try:
-            bundle(
-                self._store, case=case, node=node, finding=finding, fault=fault, decision=decision, history=history
-            )
+            bundle(self._store, case=case, node=node, finding=finding, fault=fault, decision=decision, history=history)
         except PacelineError as error:  # a sick node must leave even if nobody can take notes
             self._tell(ActionDecided, node=node.name, action="none", target=node.name, reason=f"no evidence: {error}")
 

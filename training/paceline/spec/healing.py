@@ -39,7 +39,7 @@ class Case(Record):
 
     id: str
     node: str
-    finding: Finding | None
+    finding: Finding | None = None
     action: Action
     reason: str
     opened: datetime

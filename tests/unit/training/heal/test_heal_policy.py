@@ -24,7 +24,8 @@ def test_a_teams_file_lies_over_the_shipped_policy(tmp_path: Path) -> None:
 def test_all_mistakes_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text(
-        "braker_share: 0.1\nattempts: {reboot: 0}\noverrides:\n  nvidia.xid.79: {action: rebot, reason: because we say}\n"
+        "braker_share: 0.1\nattempts: {reboot: 0}\n"
+        "overrides:\n  nvidia.xid.79: {action: rebot, reason: because we say}\n"
     )
 
     with pytest.raises(ParameterError) as caught:

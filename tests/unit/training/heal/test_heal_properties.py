@@ -26,7 +26,7 @@ POLICY = load_policy()
 CODES = sorted(faults())
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """The healer dies here."""
 
 
@@ -43,30 +43,30 @@ class Mortal(SimulatedFleet):
 
     def write(self, node: str, case: Case | None) -> None:
         if self._dies():
-            raise Killed
+            raise KilledError
         super().write(node, case)
 
     def order(self, node: str, order: Order) -> None:
         super().order(node, order)
         if self._dies():
-            raise Killed
+            raise KilledError
 
     def reboot(self, node: Node) -> None:
         self.asked[Action.REBOOT, node.name, node.boot] += 1
         super().reboot(node)
         if self._dies():
-            raise Killed
+            raise KilledError
 
     def replace(self, node: Node) -> None:
         self.asked[Action.REPLACE, node.name, node.machine] += 1
         super().replace(node)
         if self._dies():
-            raise Killed
+            raise KilledError
 
     def readmit(self, node: str) -> None:
         super().readmit(node)
         if self._dies():
-            raise Killed
+            raise KilledError
 
 
 class Store(DirectoryStore):
@@ -134,7 +134,7 @@ class World:
         self.fleet.pass_time(self.now)
         try:
             self.healer.round(self.now)
-        except Killed:
+        except KilledError:
             self.raise_healer()
 
     def out(self) -> int:

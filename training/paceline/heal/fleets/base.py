@@ -15,9 +15,9 @@ class Node:
     """A node as its fleet describes it now.
 
     `machine` and `boot` change when it is replaced or rebooted (None: the fleet cannot tell now). `silent_since`: the
-    scheduler does not hear from it (None: it does). `cordoned`: no new work goes there. `busy`: a job runs there. `untested`: it joined and has
-    not yet passed its tests. `findings` are the latest of its agent, `case` is what the healer wrote there, `answer`
-    what its agent said to the last order.
+    scheduler does not hear from it (None: it does). `cordoned`: no new work goes there. `busy`: a job runs there.
+    `untested`: it joined and has not yet passed its tests. `findings` are the latest of its agent, `case` is what the
+    healer wrote there, `answer` what its agent said to the last order.
     """
 
     name: str

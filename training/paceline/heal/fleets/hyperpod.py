@@ -48,5 +48,7 @@ class HyperPodFleet:
 
 def _machine(node: Node) -> str:
     if node.machine is None:
-        raise ClusterError(f"{node.name}: HyperPod's name of it is not known", "its scheduler must tell its instance id")
+        raise ClusterError(
+            f"{node.name}: HyperPod's name of it is not known", "its scheduler must tell its instance id"
+        )
     return node.machine

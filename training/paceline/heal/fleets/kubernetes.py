@@ -1,5 +1,5 @@
-"""A fleet of Kubernetes nodes. What is remembered is in annotations of the nodes; pods leave by eviction, which respects
-disruption budgets. Machines are rebooted and given back through their provider."""
+"""A fleet of Kubernetes nodes. What is remembered is in annotations of the nodes; pods leave by eviction, which
+respects disruption budgets. Machines are rebooted and given back through their provider."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from pydantic import TypeAdapter
-
 from paceline.heal.fleets.base import Machines, Node
+from paceline.heal.fleets.notes import parsed, read_answer, read_case, read_findings
 from paceline.spec.errors import ClusterError
-from paceline.spec.healing import Answer, Case, Order
-from paceline.spec.health import Action, Finding
+from paceline.spec.healing import Case, Order
+from paceline.spec.health import Action
 from paceline.spec.names import (
     ANNOTATION_ANSWER,
     ANNOTATION_CASE,
@@ -26,7 +25,6 @@ from paceline.spec.names import (
     TAINT_UNTESTED,
 )
 
-_FINDINGS: TypeAdapter[tuple[Finding, ...]] = TypeAdapter(tuple[Finding, ...])
 _INSTANCE = re.compile(r"i-[0-9a-f]{8,17}$")
 _MIRROR = "kubernetes.io/config.mirror"
 
@@ -75,15 +73,15 @@ class KubernetesFleet:
         self._api.patch(f"/api/v1/nodes/{node}", {"spec": {"unschedulable": True, "taints": [taint]}})
 
     def drain(self, node: str) -> None:
+        refused = None
         for namespace, pod in self._pods.get(node, []):
-            self._api.create(
-                f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction",
-                {
-                    "apiVersion": "policy/v1",
-                    "kind": "Eviction",
-                    "metadata": {"namespace": namespace, "name": pod},
-                },
-            )
+            review = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"namespace": namespace, "name": pod}}
+            try:
+                self._api.create(f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction", review)
+            except ClusterError as error:  # a disruption budget, or it has just left: the others are asked all the same
+                refused = error
+        if refused is not None:
+            raise refused
 
     def order(self, node: str, order: Order) -> None:
         for name in (node, *order.peers):
@@ -120,7 +118,6 @@ class KubernetesFleet:
         taints = {taint["key"] for taint in item["spec"].get("taints") or []}
         machine = _INSTANCE.search(item["spec"].get("providerID", ""))
         status = item.get("status", {})
-        case, answer = notes.get(ANNOTATION_CASE), notes.get(ANNOTATION_ANSWER)
         return Node(
             name=name,
             machine=machine[0] if machine else None,
@@ -129,9 +126,9 @@ class KubernetesFleet:
             cordoned=bool(item["spec"].get("unschedulable")),
             busy=name in self._pods,
             untested=TAINT_UNTESTED in taints,
-            findings=_FINDINGS.validate_json(notes.get(ANNOTATION_FINDINGS, "[]")),
-            case=Case.model_validate_json(case) if case else None,
-            answer=Answer.model_validate_json(answer) if answer else None,
+            findings=read_findings(name, parsed(notes.get(ANNOTATION_FINDINGS))),
+            case=read_case(name, parsed(notes.get(ANNOTATION_CASE))),
+            answer=read_answer(parsed(notes.get(ANNOTATION_ANSWER))),
         )
 
 

@@ -17,16 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from paceline.clients.object_store import DirectoryStore
 from paceline.heal.fleets.base import Node
+from paceline.heal.fleets.notes import parsed, read_answer, read_case, read_findings
 from paceline.spec.base import Record
 from paceline.spec.errors import ClusterError
-from paceline.spec.healing import Answer, Case, Order
-from paceline.spec.health import Action, Finding
-
-_FINDINGS: TypeAdapter[tuple[Finding, ...]] = TypeAdapter(tuple[Finding, ...])
+from paceline.spec.healing import Case, Order
+from paceline.spec.health import Action
 
 
 class LocalNode(Record):
@@ -117,9 +114,9 @@ class LocalFleet:
             cordoned=record.cordoned,
             busy=record.busy and not dead,
             untested=record.untested,
-            findings=_FINDINGS.validate_json(findings or b"[]"),
-            case=Case.model_validate_json(case) if case else None,
-            answer=Answer.model_validate_json(answer) if answer else None,
+            findings=read_findings(name, findings),
+            case=read_case(name, case),
+            answer=read_answer(answer),
         )
 
     def _names(self) -> list[str]:
@@ -166,9 +163,9 @@ class LocalFleet:
     def _save(self, name: str, record: LocalNode) -> None:
         self._store.put(f"{name}/node.json", record.model_dump_json().encode())
 
-    def _get(self, name: str, key: str) -> bytes | None:
+    def _get(self, name: str, key: str) -> Any:
         try:
-            return self._store.get(f"{name}/{key}.json")
+            return parsed(self._store.get(f"{name}/{key}.json"))
         except FileNotFoundError:
             return None
 

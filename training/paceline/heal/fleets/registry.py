@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
 
 from paceline.clients import ec2, hyperpod
 from paceline.clients.kubernetes import RestKubernetes
@@ -17,42 +14,13 @@ from paceline.heal.fleets.hyperpod import HyperPodFleet
 from paceline.heal.fleets.kubernetes import KubernetesFleet
 from paceline.heal.fleets.local import LocalFleet
 from paceline.heal.fleets.slurm import SlurmFleet
+from paceline.heal.fleets.where import FleetKind, Provider, Where
 from paceline.heal.lease import KubernetesLease, Lease, OwnLease
 from paceline.heal.policy import Policy
 from paceline.spec.errors import PacelineError
 from paceline.spec.names import ENV_POD
 
 _LEASE_SECONDS = 30
-
-
-class FleetKind(StrEnum):
-    """The schedulers that a fleet may have."""
-
-    KUBERNETES = "kubernetes"
-    SLURM = "slurm"
-    LOCAL = "local"
-
-
-class Provider(StrEnum):
-    """Who the machines are rented from."""
-
-    EC2 = "ec2"
-    HYPERPOD = "hyperpod"
-    NONE = "none"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Where:
-    """What must be known to reach a fleet. `root` is the directory of a local one, `cluster` HyperPod's name, `api` an
-    API server other than the pod's own."""
-
-    kind: FleetKind
-    provider: Provider
-    team: str
-    root: Path | None = None
-    cluster: str | None = None
-    region: str | None = None
-    api: str | None = None
 
 
 def open_fleet(where: Where, policy: Policy) -> tuple[Fleet, Lease]:

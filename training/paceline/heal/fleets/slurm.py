@@ -1,5 +1,5 @@
-"""A fleet of Slurm nodes. What the healer remembers is in a node's Extra, what its agent says in its Comment: each field
-has one writer.
+"""A fleet of Slurm nodes. What the healer remembers is in a node's Extra, what its agent says in its Comment: each
+field has one writer.
 
 A sick node is set down at once, so that Slurm takes it from its jobs in a second or two; waiting for SlurmdTimeout and
 its own checks takes 26-29 s. Jobs that Slurm requeues for it get a begin time 120 s ahead, which is taken back.
@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from paceline.heal.fleets.base import Machines, Node
-from paceline.spec.healing import Answer, Case, Order
-from paceline.spec.health import Action, Finding
+from paceline.heal.fleets.notes import parsed, read_answer, read_case, read_findings
+from paceline.spec.healing import Case, Order
+from paceline.spec.health import Action
 from paceline.spec.names import ANNOTATION_ANSWER, ANNOTATION_CASE, ANNOTATION_FINDINGS, ANNOTATION_ORDER
 
 _RESERVATION = "paceline-test-"
@@ -130,7 +131,6 @@ class SlurmFleet:
     def _node(self, item: Mapping[str, Any]) -> Node:
         words = _words(item.get("state")) | _words(item.get("state_flags"))
         extra, comment = self._extra[item["name"]], _json(item.get("comment"))
-        case, answer = extra.get(ANNOTATION_CASE), comment.get(ANNOTATION_ANSWER)
         boot = _number(item.get("boot_time"))
         silent = bool(words & _SILENT) or ("DOWN" in words and not boot)
         return Node(
@@ -140,9 +140,9 @@ class SlurmFleet:
             silent_since=_time(item.get("reason_changed_at")) if silent else None,
             cordoned=bool(words & _CORDONED),
             busy=not words & _FREE,
-            findings=tuple(Finding.model_validate(finding) for finding in comment.get(ANNOTATION_FINDINGS, [])),
-            case=Case.model_validate(case) if case else None,
-            answer=Answer.model_validate(answer) if answer else None,
+            findings=read_findings(item["name"], comment.get(ANNOTATION_FINDINGS)),
+            case=read_case(item["name"], extra.get(ANNOTATION_CASE)),
+            answer=read_answer(comment.get(ANNOTATION_ANSWER)),
         )
 
 
@@ -163,8 +163,5 @@ def _time(value: Any) -> datetime:
 
 def _json(text: Any) -> dict[str, Any]:
     """A field that holds our JSON; what a person wrote there is not ours and is left out."""
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        return {}
+    value = parsed(text)
     return value if isinstance(value, dict) else {}
