@@ -14,7 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 import paceline
-from paceline.cli import catalog, checkpoint, data, heal, recipe, team
+from paceline.cli import catalog, checkpoint, data, heal, node, recipe, team
+from paceline.cli.agent import agent
 from paceline.cli.console import print_error
 from paceline.cli.controller import controller
 from paceline.cli.demo import demo
@@ -77,9 +78,11 @@ app.command()(demo)
 app.command()(run)
 app.command()(report)
 app.command()(controller)
+app.command()(agent)
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")
 app.add_typer(checkpoint.app, name="checkpoint")
 app.add_typer(team.app, name="team")
 app.add_typer(heal.app, name="heal")
+app.add_typer(node.app, name="node")

@@ -44,6 +44,10 @@ class Kubernetes(Protocol):
         """Set one condition of a node's status, by its `type`."""
         ...
 
+    def annotate_node(self, name: str, key: str, value: str | None) -> None:
+        """Set one annotation of a node; None takes it away."""
+        ...
+
     def delete_node(self, name: str) -> None: ...
 
     def pods(self, node: str) -> list[Object]:
@@ -114,6 +118,10 @@ class RestKubernetes:
         """See Kubernetes.set_condition."""
         patch = {"status": {"conditions": [dict(condition)]}}
         self._call("PATCH", f"{_node(name)}/status", patch, content=_STRATEGIC)
+
+    def annotate_node(self, name: str, key: str, value: str | None) -> None:
+        """See Kubernetes.annotate_node."""
+        self.patch(_node(name), {"metadata": {"annotations": {key: value}}})
 
     def delete_node(self, name: str) -> None:
         """Delete the node's object; one that is gone is gone."""

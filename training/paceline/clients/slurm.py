@@ -13,13 +13,15 @@ _TIMEOUT_SECONDS = 30
 
 
 class SlurmNode(Record):
-    """A node as `scontrol` shows it. `states` are the base state and its flags (IDLE, DRAIN, ...); `extra` is free
-    text that belongs to whoever administers the node, and survives a restart of slurmctld."""
+    """A node as `scontrol` shows it. `states` are the base state and its flags (IDLE, DRAIN, ...); `extra` and
+    `comment` are free text that survives a restart of slurmctld: the healer writes the one, the node's agent the
+    other."""
 
     name: str
     states: tuple[str, ...]
     reason: str = ""
     extra: str = ""
+    comment: str = ""
     features: tuple[str, ...] = ()
 
 
@@ -45,6 +47,8 @@ class Slurm(Protocol):
         ...
 
     def set_extra(self, name: str, text: str) -> None: ...
+
+    def set_comment(self, name: str, text: str) -> None: ...
 
     def reboot(self, name: str, reason: str) -> None:
         """By the cluster's RebootProgram, as soon as the node is free."""
@@ -81,6 +85,10 @@ class SlurmCommands:
     def set_state(self, name: str, state: str, reason: str = "") -> None:
         """See Slurm.set_state."""
         self._update(f"NodeName={name}", f"State={state}", *([f"Reason={reason}"] if reason else []))
+
+    def set_comment(self, name: str, text: str) -> None:
+        """See SlurmNode.comment."""
+        self._update(f"NodeName={name}", f"Comment={text}")
 
     def set_extra(self, name: str, text: str) -> None:
         """See SlurmNode.extra."""
@@ -154,6 +162,7 @@ def _node(row: dict[str, Any]) -> SlurmNode:
         states=tuple(row["state"]),
         reason=row.get("reason", ""),
         extra=row.get("extra", ""),
+        comment=row.get("comment", ""),
         features=tuple(row.get("features", ())),
     )
 

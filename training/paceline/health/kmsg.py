@@ -44,16 +44,16 @@ class KernelCheck(Check):
     period = 1.0
 
     def __init__(self) -> None:
-        self._seen = -1
+        self.seen = -1
 
     async def observe(self, probe: Probe, node: Node) -> str:
         """The records that are new, raw."""
-        first = self._seen < 0
+        first = self.seen < 0
         since = float(probe.read("/proc/uptime").split()[0]) - limit("kernel_lookback_s") if first else 0.0
-        log = probe.kernel_log(self._seen)
+        log = probe.kernel_log(self.seen)
         records = [(line, match) for line in log.splitlines() if (match := _RECORD.fullmatch(line))]
         if records:
-            self._seen = int(records[-1][1][1])
+            self.seen = int(records[-1][1][1])
         return "".join(f"{line}\n" for line, match in records if int(match[2]) / 1e6 >= since)
 
     def parse(self, text: str, node: Node) -> list[Symptom]:

@@ -85,6 +85,13 @@ class Finding(Record):
     evidence: str = Field(default="", max_length=4096)
 
 
+class Verdict(Record):
+    """What the health agent tells the supervisor on its node, again whenever it changes: the finding because of which
+    the node should leave its job, None while it may stay."""
+
+    unfit: Finding | None = None
+
+
 class Fault(Record):
     """A row of the fault catalog. `action` is what the maker of the part says to do (None: he says nothing, so it is
     counted and shown, never acted upon), `escalation` what to do when it comes back after that; `others` is what other

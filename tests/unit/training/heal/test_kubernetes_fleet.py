@@ -127,7 +127,7 @@ def test_cordon_and_readmission_leave_the_taints_of_others() -> None:
     assert fleet.nodes()[0].cordoned
     assert [taint["key"] for taint in api.nodes["node-a"]["spec"]["taints"]] == [
         "nvidia.com/gpu",
-        "paceline.dev/quarantine",
+        "paceline.dev/unhealthy",
     ]
     fleet.readmit("node-a")
     assert not fleet.nodes()[0].cordoned

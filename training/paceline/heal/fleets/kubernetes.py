@@ -21,7 +21,7 @@ from paceline.spec.names import (
     LABEL_ROLE,
     LABEL_TEAM,
     ROLE_ACCELERATOR,
-    TAINT_QUARANTINE,
+    TAINT_UNHEALTHY,
     TAINT_UNTESTED,
 )
 
@@ -69,7 +69,7 @@ class KubernetesFleet:
         self._annotate(node, ANNOTATION_CASE, case.model_dump_json(exclude_none=True) if case else None)
 
     def cordon(self, node: str, reason: str) -> None:
-        taint = {"key": TAINT_QUARANTINE, "value": "ill", "effect": "NoSchedule"}
+        taint = {"key": TAINT_UNHEALTHY, "value": "healing", "effect": "NoSchedule"}
         self._api.patch(f"/api/v1/nodes/{node}", {"spec": {"unschedulable": True, "taints": [taint]}})
 
     def drain(self, node: str) -> None:
@@ -95,7 +95,7 @@ class KubernetesFleet:
         self._provider(node).replace(node.machine or "")
 
     def readmit(self, node: str) -> None:
-        gone = [{"$patch": "delete", "key": key} for key in (TAINT_QUARANTINE, TAINT_UNTESTED)]
+        gone = [{"$patch": "delete", "key": key} for key in (TAINT_UNHEALTHY, TAINT_UNTESTED)]
         self._api.patch(f"/api/v1/nodes/{node}", {"spec": {"unschedulable": None, "taints": gone}})
 
     def resize(self, nodes: int) -> bool:
