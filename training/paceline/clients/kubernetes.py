@@ -23,6 +23,7 @@ Object = dict[str, Any]
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _STRATEGIC = "application/strategic-merge-patch+json"
 _ATTEMPTS = 5
+_PAGE = 500
 
 
 class Kubernetes(Protocol):
@@ -41,6 +42,10 @@ class Kubernetes(Protocol):
 
     def set_condition(self, name: str, condition: Mapping[str, Any]) -> None:
         """Set one condition of a node's status, by its `type`."""
+        ...
+
+    def annotate_node(self, name: str, key: str, value: str | None) -> None:
+        """Set one annotation of a node; None takes it away."""
         ...
 
     def delete_node(self, name: str) -> None: ...
@@ -114,6 +119,10 @@ class RestKubernetes:
         patch = {"status": {"conditions": [dict(condition)]}}
         self._call("PATCH", f"{_node(name)}/status", patch, content=_STRATEGIC)
 
+    def annotate_node(self, name: str, key: str, value: str | None) -> None:
+        """See Kubernetes.annotate_node."""
+        self.patch(_node(name), {"metadata": {"annotations": {key: value}}})
+
     def delete_node(self, name: str) -> None:
         """Delete the node's object; one that is gone is gone."""
         self._delete(_node(name), {})
@@ -134,6 +143,40 @@ class RestKubernetes:
     def delete_pod(self, namespace: str, name: str, grace_seconds: int) -> None:
         """Delete a pod; one that is gone is gone."""
         self._delete(_pod(namespace, name), {"gracePeriodSeconds": grace_seconds})
+
+    def list(self, path: str, **query: str) -> list[Object]:
+        """All items of a collection, in pages, so that a large cluster's list fits into one answer after another."""
+        items: list[Object] = []
+        after = ""
+        while True:
+            page = self._call("GET", path, query={**query, "limit": str(_PAGE), "continue": after})
+            items += page["items"]
+            after = page["metadata"].get("continue", "")
+            if not after:
+                return items
+
+    def get(self, path: str) -> Object | None:
+        """One object; None when there is none."""
+        try:
+            return self._call("GET", path)
+        except _GoneError:
+            return None
+
+    def create(self, path: str, body: Mapping[str, Any]) -> None:
+        """Create an object, or a subresource such as an eviction."""
+        self._call("POST", path, dict(body))
+
+    def update(self, path: str, body: Mapping[str, Any]) -> bool:
+        """Replace an object; False when somebody else changed it since it was read."""
+        try:
+            self._call("PUT", path, dict(body))
+        except _ConflictError:
+            return False
+        return True
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> None:
+        """A strategic merge patch."""
+        self._call("PATCH", path, dict(body), content=_STRATEGIC)
 
     def _delete(self, path: str, options: Object) -> None:
         try:

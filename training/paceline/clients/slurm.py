@@ -13,13 +13,15 @@ _TIMEOUT_SECONDS = 30
 
 
 class SlurmNode(Record):
-    """A node as `scontrol` shows it. `states` are the base state and its flags (IDLE, DRAIN, ...); `extra` is free
-    text that belongs to whoever administers the node, and survives a restart of slurmctld."""
+    """A node as `scontrol` shows it. `states` are the base state and its flags (IDLE, DRAIN, ...); `extra` and
+    `comment` are free text that survives a restart of slurmctld: the healer writes the one, the node's agent the
+    other."""
 
     name: str
     states: tuple[str, ...]
     reason: str = ""
     extra: str = ""
+    comment: str = ""
     features: tuple[str, ...] = ()
 
 
@@ -45,6 +47,8 @@ class Slurm(Protocol):
         ...
 
     def set_extra(self, name: str, text: str) -> None: ...
+
+    def set_comment(self, name: str, text: str) -> None: ...
 
     def reboot(self, name: str, reason: str) -> None:
         """By the cluster's RebootProgram, as soon as the node is free."""
@@ -82,6 +86,10 @@ class SlurmCommands:
         """See Slurm.set_state."""
         self._update(f"NodeName={name}", f"State={state}", *([f"Reason={reason}"] if reason else []))
 
+    def set_comment(self, name: str, text: str) -> None:
+        """See SlurmNode.comment."""
+        self._update(f"NodeName={name}", f"Comment={text}")
+
     def set_extra(self, name: str, text: str) -> None:
         """See SlurmNode.extra."""
         self._update(f"NodeName={name}", f"Extra={text}")
@@ -113,6 +121,22 @@ class SlurmCommands:
         """End a reservation."""
         self._run("scontrol", "delete", f"ReservationName={name}")
 
+    def show(self, kind: str) -> list[dict[str, Any]]:
+        """All nodes, jobs or reservations, as Slurm's own records."""
+        return list(self._show(kind)[kind])
+
+    def update(self, **fields: str) -> None:
+        """Change what the first field names."""
+        self._update(*(f"{key}={value}" for key, value in fields.items()))
+
+    def create(self, **fields: str) -> None:
+        """Create a reservation."""
+        self._run("scontrol", "create", "reservation", *(f"{key}={value}" for key, value in fields.items()))
+
+    def delete(self, **fields: str) -> None:
+        """Delete what the field names."""
+        self._run("scontrol", "delete", *(f"{key}={value}" for key, value in fields.items()))
+
     def _show(self, *what: str) -> dict[str, Any]:
         return dict(json.loads(self._run("scontrol", "show", *what, "--json")))
 
@@ -138,6 +162,7 @@ def _node(row: dict[str, Any]) -> SlurmNode:
         states=tuple(row["state"]),
         reason=row.get("reason", ""),
         extra=row.get("extra", ""),
+        comment=row.get("comment", ""),
         features=tuple(row.get("features", ())),
     )
 

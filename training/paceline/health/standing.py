@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from paceline.catalog.checks import limit
 from paceline.catalog.faults import fault
@@ -57,6 +58,10 @@ class Standing:
     def unknown(self) -> list[Finding]:
         """What nobody can say at the moment."""
         return [f for findings in self._by_check.values() for f in findings if f.result is Result.UNKNOWN]
+
+    def noted(self) -> list[dict[str, Any]]:
+        """All that did not pass, as JSON for the healer: a state carries the time of its last look."""
+        return [finding.model_dump(mode="json", exclude_none=True) for finding in (*self.failures(), *self.unknown())]
 
     def unfit(self) -> Finding | None:
         """The worst finding because of which the node should leave its job."""

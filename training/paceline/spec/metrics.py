@@ -37,6 +37,14 @@ SPARES = "paceline_spare_nodes"
 SPARES_WANTED = "paceline_spare_nodes_wanted"
 NODES_LOST = "paceline_nodes_lost_total"
 
+# What paceline's controller exports, always with the label `team`.
+HEAL_LEADS = "paceline_heal_leads"
+HEAL_NODES = "paceline_heal_nodes"
+HEAL_OUT = "paceline_heal_nodes_out"  # label `phase`
+HEAL_HELD = "paceline_heal_held"
+HEAL_REFUSED = "paceline_heal_refused"
+HEAL_ROUND_TIMESTAMP = "paceline_heal_last_round_timestamp_seconds"
+
 # What the health agent of a node exports, always with the label `node`.
 CHECK_RESULT = "paceline_health_check_result"
 CHECK_SECONDS = "paceline_health_check_seconds"
@@ -61,6 +69,12 @@ METRICS: dict[str, Metric] = {
         (SPARES, "gauge", "nodes that stand by and are healthy"),
         (SPARES_WANTED, "gauge", "nodes that should stand by"),
         (NODES_LOST, "counter", "nodes that left a run without saying so"),
+        (HEAL_LEADS, "gauge", "1 in the controller that acts, 0 in those that stand by"),
+        (HEAL_NODES, "gauge", "nodes of the fleet"),
+        (HEAL_OUT, "gauge", "nodes out of service, by phase of their incident"),
+        (HEAL_HELD, "gauge", "actions that are due and held by the breaker or the rate limit"),
+        (HEAL_REFUSED, "gauge", "nodes about which the cluster refused what the controller asked"),
+        (HEAL_ROUND_TIMESTAMP, "gauge", "when the controller last looked at every node, s since the epoch"),
     ),
     **_metrics(
         "paceline-agent",

@@ -6,12 +6,13 @@ The agent takes a node out; it never gives it back. The healer does, when the no
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 from paceline.clients.kubernetes import Kubernetes, Object, set_taint
 from paceline.health.standing import Standing
-from paceline.spec.names import CONDITION_HEALTHY, TAINT_UNHEALTHY
+from paceline.spec.names import ANNOTATION_FINDINGS, CONDITION_HEALTHY, TAINT_UNHEALTHY
 
 _MESSAGE = 1024
 
@@ -32,6 +33,7 @@ class KubernetesPublisher:
     def _publish(self, standing: Standing) -> None:
         node = self._client.node(self._node)
         self._client.set_condition(self._node, _condition(standing, node, datetime.now(UTC)))
+        self._client.annotate_node(self._node, ANNOTATION_FINDINGS, json.dumps(standing.noted()))
         unfit = standing.unfit()
         if unfit is not None and unfit != self._tainted_for and unfit.fault is not None:
             value = unfit.fault

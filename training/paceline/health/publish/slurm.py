@@ -7,9 +7,11 @@ The healer does, when the node has passed its tests.
 from __future__ import annotations
 
 import asyncio
+import json
 
 from paceline.clients.slurm import Slurm
 from paceline.health.standing import Standing
+from paceline.spec.names import ANNOTATION_FINDINGS
 
 _OUT = {"DRAIN", "DOWN", "FAIL"}
 
@@ -28,6 +30,7 @@ class SlurmPublisher:
         await asyncio.to_thread(self._publish, standing)
 
     def _publish(self, standing: Standing) -> None:
+        self._client.set_comment(self._node, json.dumps({ANNOTATION_FINDINGS: standing.noted()}))
         unfit = standing.unfit()
         if unfit is not None and unfit != self._drained_for and not _OUT & set(self._client.node(self._node).states):
             self._client.set_state(self._node, "DRAIN", f"paceline: {unfit.fault}")
