@@ -16,7 +16,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
-    Mask = Tensor | BlockMask | None
+    Mask = Tensor | BlockMask | int | None
 
 
 class AttentionKernel(Protocol):
