@@ -185,8 +185,8 @@ def _uneven_batch(recipe: Recipe, data_ranks: int, world_size: int) -> Problem:
         worlds = [_ranks(n * world_size // data_ranks) for n in nearest if n]
         cures += [f"or keep the batch and use {' or '.join(worlds)}"] if worlds else []
     return Problem(
-        message=f"batch.tokens: {recipe.batch.tokens} tokens are {sequences} sequences, which {_ranks(world_size)} cannot"
-        f" share in passes of {micro} (batch.micro_sequences)",
+        message=f"batch.tokens: {recipe.batch.tokens} tokens are {sequences} sequences, which {_ranks(world_size)}"
+        f" cannot share in passes of {micro} (batch.micro_sequences)",
         hint=", ".join(cures),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,12 +28,10 @@ def apply(model: nn.Module, plan: ShardingPlan, compute: Compute) -> None:
     """Let one of `compute.checkpoint_every` units of `model` run checkpointed."""
     if compute.activation_checkpointing == "none":
         return
-    contexts: dict[str, Callable[[], Any]] = {}
+    # models draw no random numbers, so there is no state of a generator to keep
+    how: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
     if compute.activation_checkpointing == "selective":
-        contexts["context_fn"] = partial(create_selective_checkpoint_contexts, _KEPT)
+        how["context_fn"] = partial(create_selective_checkpoint_contexts, _KEPT)
     for number, unit in enumerate(plan.unit_modules(model)):
         if number % compute.checkpoint_every == 0:
-            # models draw no random numbers, so there is no state of a generator to keep
-            unit.forward = partial(
-                checkpoint, unit.forward, use_reentrant=False, preserve_rng_state=False, **contexts
-            )  # type: ignore[method-assign]
+            unit.forward = partial(checkpoint, unit.forward, **how)

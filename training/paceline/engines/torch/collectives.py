@@ -12,6 +12,10 @@ from torch import Tensor
 
 from paceline.engines.torch.mesh import Axis
 
+# their names since torch 2.13, and before
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+_reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+
 POSITIONS = 1  # the dimension of [B, S, ...] along which ranks share a sequence
 
 
@@ -55,14 +59,14 @@ def _sum(tensor: Tensor, axis: Axis) -> Tensor:
 def _gather(tensor: Tensor, axis: Axis) -> Tensor:
     first = tensor.movedim(POSITIONS, 0).contiguous()
     gathered = first.new_empty(axis.size * first.shape[0], *first.shape[1:])
-    dist.all_gather_into_tensor(gathered, first, group=axis.group)
+    _all_gather(gathered, first, group=axis.group)
     return gathered.movedim(0, POSITIONS).contiguous()
 
 
 def _scatter(tensor: Tensor, axis: Axis) -> Tensor:
     first = tensor.movedim(POSITIONS, 0).contiguous()
     scattered = first.new_empty(first.shape[0] // axis.size, *first.shape[1:])
-    dist.reduce_scatter_tensor(scattered, first, group=axis.group)
+    _reduce_scatter(scattered, first, group=axis.group)
     return scattered.movedim(0, POSITIONS).contiguous()
 
 

@@ -38,7 +38,7 @@ class RingKernel(AttentionKernel):
         assert documents is None, "the numbers of documents do not go round"
         return window
 
-    @torch.compiler.disable  # what goes round is no graph's business
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # what goes round is no graph's business
     def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask) -> Tensor:
         assert mask is None or isinstance(mask, int)
         return ring_attention(query, key, value, Ring(axis=self._axis, piece=len(self._own) // 2, window=mask))

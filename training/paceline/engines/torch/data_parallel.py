@@ -6,16 +6,19 @@ of shards of one are DDP.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import Shard
 
 from paceline.engines.torch.mesh import Mesh
+from paceline.engines.torch.state import Holdings
 from paceline.models.sharding import ShardingPlan
 
 
-def apply(model: nn.Module, plan: ShardingPlan, mesh: Mesh, policy: MixedPrecisionPolicy) -> None:
+def apply(model: nn.Module, plan: ShardingPlan, mesh: Mesh, holdings: Holdings, policy: MixedPrecisionPolicy) -> None:
     """Shard a `model` on the meta device in place, by the units of `plan`.
 
     Gradients are summed over ranks, not averaged: the loss is divided by the tokens of the global batch. The stages of
@@ -28,6 +31,9 @@ def apply(model: nn.Module, plan: ShardingPlan, mesh: Mesh, policy: MixedPrecisi
     for unit in plan.unit_modules(model):
         _shard(unit, mesh.data, policy, reshard_after_forward=gathered_anew)
     _shard(model, mesh.data, policy, reshard_after_forward=False)
+    for name, holding in holdings.items():
+        of_experts = plan.expert_tensor(name, 0) is not None
+        holdings[name] = replace(holding, shards=mesh.expert_shards if of_experts else mesh.shards)
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)

@@ -93,7 +93,7 @@ class ShardedAdamW:
         for axis, gradients in parts.items():
             total = torch.cat([gradient.flatten() for gradient in gradients])
             dist.all_reduce(total, group=axis.group)
-            for gradient, summed in zip(gradients, total.split([g.numel() for g in gradients]), strict=True):
+            for gradient, summed in zip(gradients, torch.split(total, [g.numel() for g in gradients]), strict=True):
                 gradient.copy_(summed.view_as(gradient))
 
     def _optimizer_state(self) -> Iterator[tuple[str, LogicalShard]]:

@@ -57,8 +57,9 @@ def build(blueprint: Blueprint, recipe: Recipe, mesh: Mesh, *, seed: int | None)
 
 def _stage(blueprint: Blueprint, recipe: Recipe, mesh: Mesh, index: int) -> Stage:
     plan, chosen = blueprint.sharding, recipe.parallelism
+    layers = ParallelLayers(recipe, mesh)
     with torch.device("meta"):
-        model = cast(CausalLM, blueprint.build(ParallelLayers(recipe, mesh)))
+        model = cast(CausalLM, blueprint.build(layers))
     holdings = whole(model, mesh)
     pipeline_parallel.apply(model, index, mesh, chosen, holdings)
     precision.apply(model, plan, recipe.compute)
@@ -68,7 +69,7 @@ def _stage(blueprint: Blueprint, recipe: Recipe, mesh: Mesh, index: int) -> Stag
     if recipe.compute.compile:
         for unit in plan.unit_modules(model):
             unit.compile()
-    data_parallel.apply(model, plan, mesh, precision.policy(recipe.compute))
+    data_parallel.apply(model, plan, mesh, holdings, precision.policy(recipe.compute))
     return Stage(index=index, model=model, holdings=holdings)
 
 

@@ -25,7 +25,9 @@ from paceline.recipe.schema import Parallelism, Recipe
 
 _HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 # since torch 2.10; without it the last stage keeps the logits of all passes
-_KEEPS_NOTHING = {"return_outputs": False} if "return_outputs" in inspect.signature(Schedule1F1B.step).parameters else {}
+_KEEPS_NOTHING = (
+    {"return_outputs": False} if "return_outputs" in inspect.signature(Schedule1F1B.step).parameters else {}
+)
 
 
 def stages_of(mesh: Mesh, chosen: Parallelism) -> list[int]:
@@ -54,9 +56,7 @@ def apply(model: CausalLM, stage: int, mesh: Mesh, chosen: Parallelism, holdings
     kept = {name for name, _ in model.named_parameters()}
     if tied and stage in (0, stages - 1):
         holding = holdings[_EMBEDDING]
-        both = replace(
-            holding, copies=holding.copies * 2, summed_over=(*holding.summed_over, mesh.vocabulary)
-        )
+        both = replace(holding, copies=holding.copies * 2, summed_over=(*holding.summed_over, mesh.vocabulary))
         holdings[_HEAD if stage else _EMBEDDING] = both
     for name in holdings.keys() - kept:
         del holdings[name]
@@ -90,7 +90,9 @@ class Pipeline:
             # told, because finding out takes a pass in which ranks would wait for each other
             hidden = example(positions // shared, model.config.hidden_size)
             ids = example(positions, dtype=torch.int64, gradient=False)
-            logits = example(positions, model.lm_head.weight.shape[0]) if index == count - 1 else hidden
+            logits = (
+                example(positions, *model.lm_head.get_parameter("weight").shape[:1]) if index == count - 1 else hidden
+            )
             return PipelineStage(
                 model,
                 index,
@@ -102,7 +104,8 @@ class Pipeline:
             )
 
         passes: dict[str, Any] = {"n_microbatches": layout.micro_steps, "loss_fn": loss, "scale_grads": False}
-        own = [stage(index, model) for index, model in stages]
+        own: list[Any] = [stage(index, model) for index, model in stages]
+        self._schedule: Any
         if chosen.pp_schedule == "zero_bubble":
             self._schedule = ScheduleInterleavedZeroBubble(own, **passes)
         elif len(own) > 1:

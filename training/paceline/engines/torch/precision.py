@@ -43,5 +43,6 @@ def apply(model: nn.Module, plan: ShardingPlan, compute: Compute) -> None:
     from torchao.float8 import convert_to_float8_training
 
     convert_to_float8_training(
-        model, module_filter_fn=lambda module, name: plan.split(name) in ("columns", "rows") and module.weight.dim() == 2
+        model,
+        module_filter_fn=lambda module, name: plan.split(name) in ("columns", "rows") and module.weight.dim() == 2,
     )

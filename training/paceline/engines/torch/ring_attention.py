@@ -95,11 +95,11 @@ class _RingAttention(torch.autograd.Function):
             here = torch.zeros_like(of_pair)
             for mine, theirs, seen in ring.pairs(turn, query.device):
                 key, value = travelling[:, :, :, theirs].repeat_interleave(groups, dim=2)
-                own = (t[:, :, mine] for t in (gradient, query))
-                whole = (t[:, :, mine] for t in (output, log_sums))
-                mixed = blocks.backward(*own, key, value, *whole, seen)
-                of_query[:, :, mine] += mixed[0]
-                here[:, :, :, theirs] += torch.stack(mixed[1:]).unflatten(2, (-1, groups)).sum(dim=3)
+                known, asked, made, sums = (t[:, :, mine] for t in (gradient, query, output, log_sums))
+                more, *of_both = blocks.backward(known, asked, key, value, made, sums, seen)
+                of_query[:, :, mine] += more
+                by_group = torch.stack(of_both).view(*pair.shape[:3], groups, ring.piece, -1)
+                here[:, :, :, theirs] += by_group.sum(dim=3)
             of_pair = _Transfer(of_pair, ring.axis).result() + here if turn else here
             travelling = arriving.result() if arriving else travelling
         of_pair = _Transfer(of_pair, ring.axis).result()
@@ -111,7 +111,10 @@ class _Transfer:
 
     def __init__(self, tensor: Tensor, axis: Axis) -> None:
         assert axis.group is not None
-        self._sent, self._received = tensor.contiguous(), torch.empty_like(tensor, memory_format=torch.contiguous_format)
+        self._sent, self._received = (
+            tensor.contiguous(),
+            torch.empty_like(tensor, memory_format=torch.contiguous_format),
+        )
         after, before = ((axis.rank + step) % axis.size for step in (1, -1))
         self._works = dist.batch_isend_irecv(
             [

@@ -10,7 +10,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor, Shard
 
 from paceline.engines.base import LogicalShard
-from paceline.engines.torch.mesh import Axis, Mesh
+from paceline.engines.torch.mesh import ALONE, Axis, Mesh
 from paceline.models.sharding import ShardingPlan
 
 
@@ -18,7 +18,8 @@ from paceline.models.sharding import ShardingPlan
 class Holding:
     """What this rank holds of a parameter, before data ranks shard it: the block from `offset` of `global_shape`.
 
-    `name` is that of its logical tensor. The parallelisms note here what they do to it. `copies` ranks hold the same elements; what each of the ranks of
+    `name` is that of its logical tensor. The parallelisms note here what they do to it: `shards` are the data ranks
+    that shard the block, `copies` the number of ranks that hold the same elements, and what each of the ranks of
     `summed_over` has for a gradient is a part of it.
     """
 
@@ -26,6 +27,7 @@ class Holding:
     global_shape: tuple[int, ...]
     offset: tuple[int, ...]
     copies: int
+    shards: Axis = ALONE
     summed_over: tuple[Axis, ...] = ()
 
 
@@ -61,14 +63,12 @@ def place(parameter: torch.Tensor, holding: Holding) -> LogicalShard:
     assert isinstance(parameter, DTensor)
     placement = parameter.placements[-1]
     assert isinstance(placement, Shard)
-    dimension, mesh = placement.dim, parameter.device_mesh
-    size = parameter.shape[dimension]
-    chunk = -(-size // mesh.size(mesh.ndim - 1))
+    size = parameter.shape[placement.dim]
+    chunk = -(-size // holding.shards.size)
     offset = list(holding.offset)
-    offset[dimension] += min(mesh.get_local_rank(mesh.ndim - 1) * chunk, size)
-    return LogicalShard(
-        tensor=parameter.to_local().detach(), global_shape=holding.global_shape, offset=tuple(offset)
-    )
+    # not from the parameter's mesh: caches of DTensor may put one there that an earlier generation had
+    offset[placement.dim] += min(holding.shards.rank * chunk, size)
+    return LogicalShard(tensor=parameter.to_local().detach(), global_shape=holding.global_shape, offset=tuple(offset))
 
 
 def logical(name: str, parameter: LogicalShard, plan: ShardingPlan) -> Iterator[tuple[str, LogicalShard]]:

@@ -94,7 +94,7 @@ class _Sharing:
 class _SharedEmbedding(nn.Module):
     """The rows of `weight` begin with token `first`; other tokens are zero here, and what is left of the sum."""
 
-    def __init__(self, weight: nn.Parameter, first: int, leave: _Move) -> None:
+    def __init__(self, weight: Tensor, first: int, leave: _Move) -> None:
         super().__init__()
         self.weight = weight
         self._first = first
