@@ -122,7 +122,7 @@ def trained(family: str, cell: Cell, context: RankContext) -> dict[str, Any]:
 
 def rank_process(rank: int, listeners: list[socket.socket], directory: str, only: str) -> None:
     torch.set_num_threads(1)
-    seen: dict[tuple[str, str], Any] = {}
+    seen: dict[Any, Any] = {}
     number = 0
     for cell in CELLS:
         for family in cell.families:
@@ -135,10 +135,10 @@ def rank_process(rank: int, listeners: list[socket.socket], directory: str, only
             context = RankContext(rank=rank, world_size=cell.ranks, generation=number, rendezvous=meeting)
             seen[str(cell), family] = trained(family, cell, context)
             if rank == 0:
-                print(f"{cell}, {family}", file=sys.stderr, flush=True)
+                sys.stderr.write(f"{cell}, {family}\n")
     if rank == 0:
         for family in PRESETS:
-            seen["plain", family] = plain(family)
+            seen[family] = plain(family)
     torch.save(seen, f"{directory}/{rank}.pt")
 
 
