@@ -44,6 +44,8 @@ check-imports: setup
 
 check-generated: setup
 	$(PYTHON_BIN) -m stacks.schema --check
+	$(PYTHON_BIN) -m stacks.reference --check
+	$(PYTHON_BIN) -m stacks.permissions.extract --check
 	$(BIN)/pytest --quiet tests/contract/test_house_schemas.py tests/contract/test_house_links.py
 
 synth: setup ## the templates of all teams, into cdk.out, with every check; a line per stack
@@ -58,8 +60,10 @@ diff: setup ## what a deployment would change: make diff TEAM=sandbox
 bench: setup ## every table of benchmarks/
 	@for table in benchmarks/*.py; do $(PYTHON_BIN) -m benchmarks.$$(basename "$$table" .py) || exit 1; done
 
-schemas: setup ## the generated JSON schemas that editors complete from
+schemas: setup ## what is generated: schemas for editors, the reference of parameters, the table of permissions
 	$(PYTHON_BIN) -m stacks.schema
+	$(PYTHON_BIN) -m stacks.reference
+	$(PYTHON_BIN) -m stacks.permissions.extract
 	$(PYTHON_BIN) -m paceline.recipe.json_schema
 
 pins: setup ## requirements*.txt from requirements*.in; UPGRADE=1 takes newer versions

@@ -27,11 +27,13 @@ def main() -> None:
     from aws_cdk import App  # only now: loading it takes longer than finding a typing mistake
 
     from paceline_constructs.guardrails.compliance import enforce_compliance
+    from paceline_constructs.guardrails.template_budget import enforce_template_budget
     from stacks.team_stage import TeamStage
 
     # the CLI passes the same flags; with them here, `python app.py` synthesizes the same templates
     app = App(context=json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"])
     enforce_compliance(app)
+    enforce_template_budget(app)
     for team in teams:
         TeamStage(app, team=team)
     app.synth()

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from paceline.spec.deployment import Deployment
 from paceline.spec.documents import Document, nearest, read
 from paceline.spec.errors import EXIT_OK, EXIT_USER_ERROR, PacelineError, ParameterError
 from stacks.settings import Team
 from stacks.teams import read_teams
-from stacks.validators.capacity import expired
+from stacks.validators.capacity import untimely
+
+if TYPE_CHECKING:
+    from stacks.change.baseline import Baseline
 
 PARAMETERS = Path("stacks") / "parameters"
 
@@ -41,7 +46,7 @@ def validate(given: argparse.Namespace) -> int:
     """
     teams = read_teams(PARAMETERS)
     chosen = teams if given.name is None else (_one(teams, given.name),)
-    over = [problem for team in chosen for problem in expired(team, _document(team.name), datetime.now(UTC))]
+    over = [problem for team in chosen for problem in untimely(team, _document(team.name), datetime.now(UTC))]
     if over:
         raise ParameterError.of(over)
     if given.json:
@@ -77,13 +82,11 @@ def show(given: argparse.Namespace) -> int:
 
 def diff(given: argparse.Namespace) -> int:
     """What deploying the file would do. The exit code is 1 when it must not be deployed."""
-    from stacks.change.against import parameters_of
     from stacks.change.diff import difference
     from stacks.change.sentences import sentences
 
     team = _one(read_teams(PARAMETERS), given.name)
-    old = parameters_of(team.name, given.against, PARAMETERS)
-    found = difference(team, old, against=given.against, flags=_flags())
+    found = difference(team, _baseline(team, given), flags=_flags())
     if given.json:
         _print_json(found.plain())
     else:
@@ -91,23 +94,36 @@ def diff(given: argparse.Namespace) -> int:
     return EXIT_USER_ERROR if found.refused else EXIT_OK
 
 
+def permissions(given: argparse.Namespace) -> int:
+    """The policies that CloudFormation's role needs for a team, and the commands that give them to it."""
+    from stacks.change.templates import synthesize
+    from stacks.permissions.bootstrap import bootstrap
+
+    teams = read_teams(PARAMETERS)
+    team = _one(teams, given.name)
+    _print_json(asdict(bootstrap(team, synthesize(team, _flags()), teams)))
+    return EXIT_OK
+
+
 def teardown_plan(given: argparse.Namespace) -> int:
-    """The steps of taking a team down, in order."""
-    from stacks.change.teardown import plan
+    """The steps of taking a team down, in order: of what is deployed, or without that of what the file says."""
+    from stacks.change.teardown import plan, refuse_protected
     from stacks.change.templates import synthesize
 
     team = _one(read_teams(PARAMETERS), given.name)
-    plan(team, [])  # refuses before the slow part
-    steps = plan(team, list(synthesize(team, _flags())))
+    deployment = _deployment(given.deployment) if given.deployment else None
+    refuse_protected(team, deployment)  # before the slow part
+    found = plan(team, synthesize(team, _flags()), deployment)
     home = {"account": team.parameters.location.account, "region": team.parameters.location.region}
-    _print_json({"team": team.name, **home, "steps": [asdict(step) for step in steps]})
+    _print_json({"team": team.name, **home, **asdict(found)})
     return EXIT_OK
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stacks.commands")
     verbs = parser.add_subparsers(required=True)
-    for command, name in ((validate, "?"), (ls, None), (show, "one"), (diff, "one"), (teardown_plan, "one")):
+    takes_one = (show, diff, permissions, teardown_plan)
+    for command, name in ((validate, "?"), (ls, None), *((verb, "one") for verb in takes_one)):
         verb = verbs.add_parser(command.__name__.replace("_", "-"))
         verb.set_defaults(command=command)
         verb.add_argument("--json", action="store_true")
@@ -115,14 +131,36 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument("name", nargs="?" if name == "?" else None)
         if command is diff:
             verb.add_argument("--against", default="HEAD")
+        if command in (diff, teardown_plan):
+            verb.add_argument("--deployment", type=Path, help="what is deployed: a Deployment as JSON")
     return parser
 
 
+def _baseline(team: Team, given: argparse.Namespace) -> Baseline:
+    from stacks.change import baseline
+
+    if given.deployment is not None:
+        return baseline.of_deployment(_deployment(given.deployment))
+    if given.against.endswith(".yaml"):
+        return baseline.of_file(Path(given.against), PARAMETERS)
+    return baseline.of_commit(team.name, given.against, PARAMETERS)
+
+
+def _deployment(file: Path) -> Deployment:
+    return Deployment.model_validate_json(file.read_bytes())
+
+
 def _one(teams: Sequence[Team], name: str) -> Team:
+    from stacks.change.baseline import is_committed
+
     by_name = {team.name: team for team in teams}
-    if name not in by_name:
-        raise ParameterError(f"{name}: no such team: {PARAMETERS}/{name}.yaml is missing", nearest(name, list(by_name)))
-    return by_name[name]
+    if name in by_name:
+        return by_name[name]
+    file = PARAMETERS / f"{name}.yaml"
+    hint = nearest(name, list(by_name))
+    if is_committed(name, PARAMETERS):
+        hint = f"its stacks are where they were: `git checkout HEAD -- {file}`, then `paceline team teardown {name}`"
+    raise ParameterError(f"{name}: no such team: {file} is missing", hint)
 
 
 def _document(name: str) -> Document:
@@ -154,4 +192,7 @@ def _print_lines(lines: Any) -> None:
 
 
 if __name__ == "__main__":
+    # as other filters end when their reader leaves, or on Ctrl-C: at once, without a traceback
+    for ending in (signal.SIGPIPE, signal.SIGINT):
+        signal.signal(ending, signal.SIG_DFL)
     sys.exit(main(sys.argv[1:]))

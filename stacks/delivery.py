@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from constructs import Construct
 
 from paceline.spec.names import PARAMETER_DEPLOYER_ROLE, PARAMETER_PREVIEW_ROLE
@@ -16,11 +18,19 @@ from paceline_constructs.delivery.github_oidc import (
 from stacks.settings import Team
 from stacks.team_stack import TeamStack
 
+if TYPE_CHECKING:  # CodeBuild takes long to load, and few teams install software
+    from paceline_constructs.eks.cluster_software import ClusterSoftware
+
 
 class DeliveryStack(TeamStack):
-    """The roles that the workflows of one repository take. Deployed once by hand; from then on it deploys itself."""
+    """The roles that the workflows of one repository take. Deployed once by hand; from then on it deploys itself.
 
-    def __init__(self, scope: Construct, construct_id: str, *, team: Team) -> None:
+    With `software` a workflow may also start the projects that mirror and install it, after it has deployed.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, team: Team, software: ClusterSoftware | None = None
+    ) -> None:
         super().__init__(scope, construct_id, team=team, description="roles of the workflows that deploy")
         settings = team.parameters.delivery
         assert settings is not None
@@ -35,6 +45,8 @@ class DeliveryStack(TeamStack):
             qualifier=settings.qualifier,
             description=f"Workflows of {settings.repository} that deploy",
         )
+        if software is not None:
+            software.grant_start(deployer)
         self.publish(PARAMETER_DEPLOYER_ROLE, deployer.role_arn)
         if settings.preview:
             preview = DeployerRole(

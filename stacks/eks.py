@@ -9,6 +9,7 @@ from constructs import Construct
 from paceline.catalog.instance_types import instance_type
 from paceline.spec.names import (
     PARAMETER_EKS_CLUSTER,
+    PARAMETER_EKS_MIRROR_PROJECT,
     PARAMETER_EKS_NODE_ROLE,
     PARAMETER_EKS_SOFTWARE_PROJECT,
     PARAMETER_METRICS_ENDPOINT,
@@ -61,6 +62,7 @@ class EksStack(TeamStack):
         self.cluster_name, self.cluster_arn = self.cluster.cluster_name, self.cluster.cluster_arn
         self.security_groups: tuple[ec2.ISecurityGroup, ...] = (self.cluster.security_group,)
         self.node_role = NodeRole(self, "NodeRole")
+        foundation.sessions.grant_logging(self.node_role)
         for arn, access in settings.access.items():
             self.cluster.grant_access(
                 arn.partition(":role/")[2], principal_arn=arn, policy=access.policy, namespaces=access.namespaces
@@ -71,7 +73,8 @@ class EksStack(TeamStack):
         self.publish(PARAMETER_EKS_CLUSTER, self.cluster_name)
         self.publish(PARAMETER_EKS_NODE_ROLE, self.node_role.role_arn)
         if self.software:
-            self.publish(PARAMETER_EKS_SOFTWARE_PROJECT, self.software.project_name)
+            self.publish(PARAMETER_EKS_MIRROR_PROJECT, self.software.mirror.project.project_name)
+            self.publish(PARAMETER_EKS_SOFTWARE_PROJECT, self.software.project.project_name)
 
     def add_nodes(self, scope: Construct, name: str, zone_id: str, source: CapacitySource) -> AcceleratorNodeGroup:
         """Make the nodes of `source`, called `name`, nodes of the cluster. The group is a part of `scope`."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aws_cdk import Duration
-from aws_cdk import aws_eks as eks
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from paceline.spec.names import (
+    CONTROLLER_POD,
+    PARAMETER_CONTROLLER_ROLE,
     PARAMETER_OPERATOR_ROLE,
     PARAMETER_RESEARCHER_ROLE,
     PARAMETER_RUN_ROLE,
     RUN_POD,
 )
+from paceline_constructs.eks.access_entry import AccessEntry
+from paceline_constructs.eks.pod_identity import PodIdentity, pods
 from paceline_constructs.governance.budget import MonthlyBudget, MonthlyBudgetProps
 from paceline_constructs.governance.team_role import TeamRole
 from paceline_constructs.governance.trust import trusted_roles
@@ -24,9 +28,13 @@ from stacks.settings.governance import Budget, People
 from stacks.storage import StorageStack
 from stacks.team_stack import TeamStack
 
+if TYPE_CHECKING:  # CodeBuild takes long to load, and few teams install software
+    from paceline_constructs.eks.cluster_software import ClusterSoftware
+
 
 class GovernanceStack(TeamStack):
-    """Roles for runs, researchers and operators, and a budget. `cluster_name` is the EKS cluster's, if there is one.
+    """Roles for runs, researchers and operators, and a budget. `cluster_name` is the EKS cluster's, if there is one,
+    and `software` what is installed there.
 
     A run has its role as a pod; on Slurm it has that of its node.
     """
@@ -42,15 +50,18 @@ class GovernanceStack(TeamStack):
         registry: RegistryStack,
         observability: ObservabilityStack | None,
         cluster_name: str | None,
+        software: ClusterSoftware | None = None,
     ) -> None:
         super().__init__(scope, construct_id, team=team, description="roles and budget")
         settings = team.parameters.governance
         assert settings is not None
         self.foundation, self.storage, self.registry = foundation, storage, registry
         self.observability = observability
-        self.cluster_name = cluster_name
+        self.cluster_name, self.software = cluster_name, software
         if cluster_name is not None:
             self._add_run_role(cluster_name)
+            if software is not None and software.has_controller:
+                self._add_controller_role(cluster_name)
         if settings.researchers:
             self._add_researchers(settings.researchers)
         if settings.operators:
@@ -64,21 +75,26 @@ class GovernanceStack(TeamStack):
             "Run",
             team=self.team.name,
             description="What a run may do: read data, keep checkpoints",
-            trusted=iam.SessionTagsPrincipal(iam.ServicePrincipal("pods.eks.amazonaws.com")),
+            trusted=pods(),
         )
         role.allow_read(self.storage.data)
         role.allow_read(self.storage.checkpoints)
         role.allow_write(self.storage.checkpoints)
-        namespace, service_account = RUN_POD
-        eks.CfnPodIdentityAssociation(
-            self,
-            "RunPod",
-            cluster_name=cluster_name,
-            namespace=namespace,
-            service_account=service_account,
-            role_arn=role.role_arn,
-        )
+        PodIdentity(self, "RunPod", cluster_name=cluster_name, pod=RUN_POD, role=role)
         self.publish(PARAMETER_RUN_ROLE, role.role_arn)
+
+    def _add_controller_role(self, cluster_name: str) -> None:
+        role = TeamRole(
+            self,
+            "Controller",
+            team=self.team.name,
+            description="What paceline's controller may do to nodes",
+            trusted=pods(),
+        )
+        role.allow_describe()
+        role.allow_node_repair()
+        PodIdentity(self, "ControllerPod", cluster_name=cluster_name, pod=CONTROLLER_POD, role=role)
+        self.publish(PARAMETER_CONTROLLER_ROLE, role.role_arn)
 
     def _add_researchers(self, people: People) -> None:
         role = self._role("Researcher", "Trains: data, checkpoints, images, shells", people)
@@ -104,6 +120,8 @@ class GovernanceStack(TeamStack):
             self.observability.prometheus.grant_query(role)
             self.observability.prometheus.grant_silence(role)
             role.allow_logs([self.observability.prometheus.log_group])
+        if self.software:
+            self.software.grant_start(role)
         self._enter_cluster(role, "AmazonEKSAdminPolicy", namespaces=[])
         self.publish(PARAMETER_OPERATOR_ROLE, role.role_arn)
 
@@ -122,19 +140,13 @@ class GovernanceStack(TeamStack):
         if self.cluster_name is None:
             return
         role.allow_cluster(self.format_arn(service="eks", resource="cluster", resource_name=self.cluster_name))
-        eks.CfnAccessEntry(
+        AccessEntry(
             self,
             f"{role.node.id}Entry",
             cluster_name=self.cluster_name,
             principal_arn=role.role_arn,
-            access_policies=[
-                eks.CfnAccessEntry.AccessPolicyProperty(
-                    policy_arn=f"arn:{self.partition}:eks::aws:cluster-access-policy/{policy}",
-                    access_scope=eks.CfnAccessEntry.AccessScopeProperty(
-                        type="namespace" if namespaces else "cluster", namespaces=namespaces or None
-                    ),
-                )
-            ],
+            policy=policy,
+            namespaces=namespaces,
         )
 
     def _add_budget(self, budget: Budget) -> None:

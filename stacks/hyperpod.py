@@ -11,11 +11,13 @@ from constructs import Construct
 
 from paceline.catalog.instance_types import instance_type
 from paceline.spec.names import PARAMETER_HYPERPOD_CLUSTER_ARN
+from paceline_constructs.guardrails.replaceable_name import replaceable_name
 from paceline_constructs.hyperpod.cluster import HyperPodCluster, HyperPodClusterProps, InstanceGroup
 from paceline_constructs.hyperpod.compute_quota import ComputeQuota, ComputeQuotaProps, Sharing
 from paceline_constructs.hyperpod.instance_role import InstanceRole
 from paceline_constructs.hyperpod.lifecycle_scripts import LifecycleScripts
 from paceline_constructs.hyperpod.scheduler_config import SchedulerConfig
+from paceline_constructs.network.node_security_group import NodeSecurityGroup
 from stacks.foundation import FoundationStack
 from stacks.settings import Team
 from stacks.settings.capacity import CapacitySource, TrainingPlan
@@ -51,25 +53,32 @@ class HyperPodStack(TeamStack):
         settings = team.parameters.hyperpod
         assert settings is not None  # the stage makes no stack without the section
         self._settings, self._foundation = settings, foundation
+        # HyperPod changes neither its network nor its orchestrator in place
+        self._name = replaceable_name(team.name, settings.zone, settings.orchestrator)
         key, subnets = foundation.key, foundation.network.subnets
-        role = InstanceRole(self, "InstanceRole", orchestrator=settings.orchestrator, encryption_key=key)
+        self.node_role = role = InstanceRole(
+            self, "InstanceRole", orchestrator=settings.orchestrator, encryption_key=key
+        )
+        foundation.sessions.grant_logging(role)
         scripts = None
         if settings.scripts is None:
             name = f"sagemaker-{team.name}-{self.account}-{self.region}"
             scripts = LifecycleScripts(self, "LifecycleScripts", bucket_name=name, encryption_key=key)
             scripts.grant_read(role)
+        vpc = foundation.network.vpc
+        nodes = NodeSecurityGroup(self, "Nodes", vpc=vpc, description="Nodes of the HyperPod cluster")
         kubernetes = eks if settings.orchestrator == "eks" else None
         cluster = HyperPodCluster(
             self,
             "Cluster",
             props=HyperPodClusterProps(
-                name=team.name,
+                name=self._name,
                 eks_cluster_arn=kubernetes.cluster_arn if kubernetes else None,
                 groups=[*self._hosts(settings), *self._accelerators(settings)],
                 role=role,
                 scripts_uri=scripts.source_uri if scripts else settings.scripts or "",
                 subnet=subnets[settings.zone],
-                security_groups=(foundation.efa, self._nodes(), *(kubernetes.security_groups if kubernetes else ())),
+                security_groups=(foundation.efa, nodes, *(kubernetes.security_groups if kubernetes else ())),
                 file_system=storage.file_system,
                 encryption_key=key,
                 node_recovery=settings.node_recovery,
@@ -119,24 +128,11 @@ class HyperPodStack(TeamStack):
                 training_plan_arn=purchase.arn if isinstance(purchase, TrainingPlan) else None,
             )
 
-    def _nodes(self) -> ec2.SecurityGroup:
-        group = ec2.SecurityGroup(
-            self,
-            "Nodes",
-            vpc=self._foundation.network.vpc,
-            description="Nodes of the HyperPod cluster",
-            allow_all_outbound=False,
-        )
-        # S3's gateway endpoint has public addresses, and their list is found only by asking AWS. The VPC has no way
-        # to the Internet: what is not an endpoint is not reached.
-        group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "HTTPS to the endpoints of AWS services")
-        return group
-
     def _govern(self, governance: Governance) -> None:
         SchedulerConfig(
             self,
             "Scheduler",
-            name=self.team.name,
+            name=self._name,
             cluster_arn=self.cluster_arn,
             priorities=governance.priorities,
             fair_share=governance.fair_share,
@@ -149,7 +145,7 @@ class HyperPodStack(TeamStack):
         for source, count in quota.instances.items():
             instances[sources[source].instance_type] += count
         return ComputeQuotaProps(
-            name=f"{self.team.name}-{name}",
+            name=replaceable_name(name, self._name),  # unique in the account, and 64 characters at most
             cluster_arn=self.cluster_arn,
             group=name,
             instances=instances,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aws_cdk import aws_eks as eks
+from collections.abc import Sequence
+
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -13,6 +14,7 @@ from paceline.spec.names import (
     PARAMETER_METRICS_WRITER,
     PROMETHEUS_POD,
 )
+from paceline_constructs.eks.pod_identity import PodIdentity, pods
 from paceline_constructs.observability.grafana import ManagedGrafana, ManagedGrafanaProps, Saml, SelfHostedGrafana
 from paceline_constructs.observability.prometheus import Prometheus, PrometheusProps
 from paceline_constructs.observability.scraper import EksScraper, EksScraperProps
@@ -23,7 +25,8 @@ from stacks.team_stack import TeamStack, log_retention
 
 
 class ObservabilityStack(TeamStack):
-    """Metrics, alert rules and dashboards. `cluster_name` is the EKS cluster's, if the team has one."""
+    """Metrics, alert rules and dashboards. `cluster_name` is the EKS cluster's, if the team has one; `nodes` are the
+    roles of nodes that no Kubernetes runs: those send metrics by themselves."""
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class ObservabilityStack(TeamStack):
         team: Team,
         foundation: FoundationStack,
         cluster_name: str | None,
+        nodes: Sequence[iam.IRole] = (),
     ) -> None:
         super().__init__(scope, construct_id, team=team, description="metrics, alert rules and dashboards")
         settings = team.parameters.observability
@@ -52,6 +56,8 @@ class ObservabilityStack(TeamStack):
             ),
         )
         self.publish(PARAMETER_METRICS_ENDPOINT, self.prometheus.endpoint)
+        for role in nodes:
+            self.prometheus.grant_write(role)
         if cluster_name is not None and settings.collector == "scraper":
             self._add_scraper(cluster_name)
         elif cluster_name is not None:
@@ -61,7 +67,7 @@ class ObservabilityStack(TeamStack):
         elif settings.grafana is not None and cluster_name is not None:
             role = SelfHostedGrafana(self, "Grafana").role
             self.prometheus.grant_query(role)
-            self._give_to_pod("GrafanaPod", cluster_name, GRAFANA_POD, role)
+            PodIdentity(self, "GrafanaPod", cluster_name=cluster_name, pod=GRAFANA_POD, role=role)
 
     def _add_scraper(self, cluster_name: str) -> None:
         EksScraper(
@@ -80,11 +86,11 @@ class ObservabilityStack(TeamStack):
         writer = iam.Role(
             self,
             "MetricsWriter",
-            assumed_by=iam.SessionTagsPrincipal(iam.ServicePrincipal("pods.eks.amazonaws.com")),
+            assumed_by=pods(),
             description="Sends metrics of the cluster",
         )
         self.prometheus.grant_write(writer)
-        self._give_to_pod("MetricsPod", cluster_name, PROMETHEUS_POD, writer)
+        PodIdentity(self, "MetricsPod", cluster_name=cluster_name, pod=PROMETHEUS_POD, role=writer)
         self.publish(PARAMETER_METRICS_WRITER, writer.role_arn)
 
     def _add_managed_grafana(self, settings: Managed) -> None:
@@ -101,14 +107,3 @@ class ObservabilityStack(TeamStack):
         )
         self.prometheus.grant_query(grafana.role)
         self.publish(PARAMETER_GRAFANA_ENDPOINT, grafana.endpoint)
-
-    def _give_to_pod(self, name: str, cluster_name: str, pod: tuple[str, str], role: iam.IRole) -> None:
-        namespace, service_account = pod
-        eks.CfnPodIdentityAssociation(
-            self,
-            name,
-            cluster_name=cluster_name,
-            namespace=namespace,
-            service_account=service_account,
-            role_arn=role.role_arn,
-        )

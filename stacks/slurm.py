@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from paceline.catalog.fsx import open_zfs
 from paceline.catalog.instance_types import InstanceType
 from paceline.catalog.slurm import image_kind, pcs
 from paceline.spec.names import (
+    PARAMETER_METRICS_ENDPOINT,
     PARAMETER_REPOSITORY_PREFIX,
     PARAMETER_SLURM_CLUSTER_ID,
     PARAMETER_SLURM_HOMES,
@@ -20,7 +20,6 @@ from paceline.spec.names import (
     parameter_path,
 )
 from paceline_constructs.capacity.capacity_source import CapacitySource
-from paceline_constructs.guardrails.instance_volumes import grant_instance_volumes
 from paceline_constructs.slurm.cluster import SlurmCluster, SlurmClusterProps
 from paceline_constructs.slurm.compute_node_group import ComputeNodeGroup, ComputeNodeGroupProps
 from paceline_constructs.slurm.login_nodes import LoginNodes, LoginNodesProps
@@ -32,11 +31,6 @@ from stacks.registry import RegistryStack
 from stacks.settings import Team
 from stacks.storage import StorageStack
 from stacks.team_stack import TeamStack
-
-AGENT = "node-agent"
-
-# the role that PCS launches instances with (AWS PCS User Guide, service-linked-roles.html)
-_PCS_ROLE = "pcs.amazonaws.com/AWSServiceRoleForPCS"
 
 
 class SlurmStack(TeamStack):
@@ -68,6 +62,7 @@ class SlurmStack(TeamStack):
                 size=settings.size,
                 ports=pcs().ports,
                 vpc=network.vpc,
+                zone_id=settings.zone,
                 subnet=network.subnets[settings.zone],
                 idle_seconds=settings.idle_seconds,
                 settings=settings.settings,
@@ -92,7 +87,7 @@ class SlurmStack(TeamStack):
                 removal_policy=self.removal_policy,
             ),
         )
-        role = self._node_role(storage, registry, foundation.key)
+        self.node_role = role = self._node_role(storage, registry, foundation)
         self.cluster_id, self.nodes = cluster.cluster_id, cluster.nodes
         self.instance_profile_arn = role.instance_profile_arn
         LoginNodes(
@@ -112,7 +107,6 @@ class SlurmStack(TeamStack):
                 tags={TAG_TEAM: team.name, TAG_STACK: construct_id},
             ),
         )
-        grant_instance_volumes(foundation.key, _PCS_ROLE)
 
         self.publish(PARAMETER_SLURM_CLUSTER_ID, cluster.cluster_id)
         self.publish(PARAMETER_SLURM_HOMES, homes.source)
@@ -151,12 +145,18 @@ class SlurmStack(TeamStack):
             )
         )
 
-    def _node_role(self, storage: StorageStack, registry: RegistryStack, key: kms.IKey) -> NodeRole:
-        role = NodeRole(self, "NodeRole")
+    def _node_role(self, storage: StorageStack, registry: RegistryStack, foundation: FoundationStack) -> NodeRole:
+        role, key = NodeRole(self, "NodeRole"), foundation.key
+        foundation.sessions.grant_logging(role)
         role.grant_read_parameters(
             [
                 parameter_path(self.team.name, name)
-                for name in (PARAMETER_SLURM_HOMES, PARAMETER_SLURM_LUSTRE, PARAMETER_REPOSITORY_PREFIX)
+                for name in (
+                    PARAMETER_METRICS_ENDPOINT,
+                    PARAMETER_REPOSITORY_PREFIX,
+                    PARAMETER_SLURM_HOMES,
+                    PARAMETER_SLURM_LUSTRE,
+                )
             ]
         )
         role.grant_objects(storage.data, key, write=False)

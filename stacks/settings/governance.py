@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from paceline.spec.base import Record
+from stacks.settings.lists import Distinct
 from stacks.settings.update import LIVE, REPLACE
 
 
@@ -23,8 +24,6 @@ def _role(value: str) -> str:
 
 
 def _percent(values: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(values)) != len(values):
-        raise ValueError("the same threshold stands there twice ## delete one")
     if list(values) != sorted(values):
         raise ValueError("thresholds do not rise ## write the lowest first")
     return values
@@ -32,30 +31,38 @@ def _percent(values: tuple[int, ...]) -> tuple[int, ...]:
 
 RolePattern = Annotated[str, AfterValidator(_role)]
 Threshold = Annotated[int, Field(ge=1, le=1000)]
-Thresholds = Annotated[tuple[Threshold, ...], AfterValidator(_percent)]
+Thresholds = Annotated[Distinct[Threshold], AfterValidator(_percent)]
 
 
 class People(Record):
     """Who may take a role of the team, and for how long."""
 
-    trusted: tuple[RolePattern, ...] = Field(
+    trusted: Distinct[RolePattern] = Field(
         min_length=1,
-        description="ARNs of roles that may take this one; a * may end a name (IAM Identity Center adds a suffix)",
+        description="ARNs of roles that may take this one; a `*` may end a name, as IAM Identity Center adds a suffix",
         json_schema_extra=LIVE,
     )
-    session_hours: int = Field(default=8, ge=1, le=12, description="how long one stays in it", json_schema_extra=LIVE)
+    session_hours: int = Field(
+        default=8, ge=1, le=12, description="hours after which the role must be taken again", json_schema_extra=LIVE
+    )
 
 
 class Budget(Record):
     """A month's costs of everything that carries the team's tag."""
 
-    monthly_usd: int = Field(gt=0, description="US dollars per month", json_schema_extra=LIVE)
+    monthly_usd: int = Field(
+        gt=0,
+        description="US dollars per calendar month. It stops nothing: it is what the alarms are a share of",
+        json_schema_extra=LIVE,
+    )
     actual_percent: Thresholds = Field(
-        default=(50, 80, 100), description="of it spent: an alarm at each", json_schema_extra=REPLACE
+        default=(50, 80, 100),
+        description="percent of it that is spent: one alarm at each, to alerts.warning",
+        json_schema_extra=REPLACE,
     )
     forecast_percent: Thresholds = Field(
         default=(100,),
-        description="of it expected by the end of the month: an alarm at each",
+        description="percent of it that AWS expects by the end of the month: one alarm at each, to alerts.warning",
         json_schema_extra=REPLACE,
     )
 
@@ -65,10 +72,14 @@ class Governance(Record):
 
     researchers: People | None = Field(
         default=None,
-        description="read and write data, read checkpoints, push images, open shells",
+        description="who takes the role of researchers: read and write data, read checkpoints, push images, start"
+        " runs, open shells. Without it there is no such role",
         json_schema_extra=LIVE,
     )
     operators: People | None = Field(
-        default=None, description="open shells, repair nodes, silence alerts, read logs", json_schema_extra=LIVE
+        default=None,
+        description="who takes the role of operators: open shells, repair nodes, silence alerts, read logs. Without"
+        " it there is no such role",
+        json_schema_extra=LIVE,
     )
-    budget: Budget | None = Field(default=None, description="alarms on costs", json_schema_extra=LIVE)
+    budget: Budget | None = Field(default=None, description="alarms on costs; without it none", json_schema_extra=LIVE)

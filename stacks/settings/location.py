@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from paceline.catalog.zones import is_region
 from paceline.spec.base import Record
-from stacks.settings.update import NEVER
+from stacks.settings.update import FIXED
 
 
 def _account(value: object) -> object:
@@ -27,8 +27,10 @@ class Location(Record):
     """Where the team lives."""
 
     account: Annotated[str, BeforeValidator(_account)] = Field(
-        pattern=r"^\d{12}$", description="12-digit AWS account id, in quotes", json_schema_extra=NEVER
+        pattern=r"^\d{12}$",
+        description="AWS account id, 12 digits, in quotes: YAML drops leading zeros",
+        json_schema_extra=FIXED,
     )
     region: Annotated[str, AfterValidator(_region)] = Field(
-        description="AWS region, e.g. us-east-1", json_schema_extra=NEVER
+        description="AWS region, e.g. us-east-1; all stacks of the team are there", json_schema_extra=FIXED
     )

@@ -7,15 +7,23 @@ from typing import Annotated
 from pydantic import Field
 
 from paceline.spec.base import Record
-from stacks.settings.update import LIVE
+from stacks.settings.lists import Distinct
+from stacks.settings.update import LIVE, PARTS
 
 RepositoryName = Annotated[str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$")]
 
 
 class Registry(Record):
-    """Container images."""
+    """Repositories of container images in Amazon ECR. A tag cannot be overwritten once it is pushed."""
 
-    repositories: tuple[RepositoryName, ...] = Field(
-        min_length=1, description="one repository each, named paceline/<team>/<name>", json_schema_extra=LIVE
+    repositories: Distinct[RepositoryName] = Field(
+        min_length=1,
+        description="names of repositories; in ECR each is paceline/, the team's name, / and its name",
+        json_schema_extra=PARTS,
     )
-    keep_images: int = Field(default=50, ge=1, description="images per repository", json_schema_extra=LIVE)
+    keep_images: int = Field(
+        default=50,
+        ge=1,
+        description="tagged images kept in each repository; beyond it the oldest are deleted",
+        json_schema_extra=LIVE,
+    )

@@ -11,7 +11,7 @@ from paceline.catalog.slurm import ImageKind, pcs
 from paceline.spec.base import Record
 from paceline.spec.documents import nearest
 from stacks.settings.addresses import ZoneId
-from stacks.settings.update import DRAIN, LIVE, REPLACE
+from stacks.settings.update import DRAIN, GROW, GROW_DRAIN, LIVE, REPLACE
 
 AmiId = Annotated[str, Field(pattern=r"^ami-[0-9a-f]{17}$")]
 _SIZES = ", ".join(f"{size.nodes} for {size.name}" for size in pcs().sizes)
@@ -21,24 +21,31 @@ class Homes(Record):
     """Home directories on FSx for OpenZFS, mounted as /home on every node."""
 
     zone: ZoneId = Field(
-        description="availability-zone id; a key of network.subnets, best the zone of the accelerators",
+        description="availability-zone id, a key of network.subnets; best that of the accelerators, as traffic"
+        " between zones is slower and paid for",
         json_schema_extra=REPLACE,
     )
     size_gib: int = Field(
         ge=open_zfs().min_size_gib,
         le=open_zfs().max_size_gib,
-        description="storage capacity; can only grow",
-        json_schema_extra=LIVE,
+        description="size in GiB; it can only grow",
+        json_schema_extra=GROW,
     )
-    mbps: int = Field(default=160, description="throughput of the file server in MB/s", json_schema_extra=DRAIN)
+    mbps: int = Field(
+        default=160,
+        description="throughput of the file server in MB/s: more for many people or many small files",
+        json_schema_extra=DRAIN,
+    )
     highly_available: bool = Field(
-        default=True, description="a second server in the same zone takes over", json_schema_extra=REPLACE
+        default=True,
+        description="whether a second file server in the same zone takes over when the first fails; it costs more",
+        json_schema_extra=REPLACE,
     )
     backup_days: int = Field(
         default=30,
         ge=0,
         le=open_zfs().max_backup_days,
-        description="how long daily backups are kept. 0: no backups",
+        description="days that daily backups are kept. 0: no backups",
         json_schema_extra=LIVE,
     )
 
@@ -54,15 +61,19 @@ class Homes(Record):
 class Login(Record):
     """Nodes to work on, reached through AWS Systems Manager only: no SSH, no key pair."""
 
-    zone: ZoneId = Field(description="availability-zone id; a key of network.subnets", json_schema_extra=LIVE)
+    zone: ZoneId = Field(
+        description="availability-zone id of the login nodes, a key of network.subnets", json_schema_extra=LIVE
+    )
     instance_type: str = Field(
         default="m6i.2xlarge",
         pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$",
-        description="EC2 instance type, x86_64",
+        description="EC2 instance type, x86_64, without accelerators: people edit and compile there",
         json_schema_extra=REPLACE,
     )
-    nodes: int = Field(default=1, ge=1, le=8, description="how many", json_schema_extra=LIVE)
-    volume_gib: int = Field(default=100, ge=50, description="root volume of each node", json_schema_extra=DRAIN)
+    nodes: int = Field(default=1, ge=1, le=8, description="login nodes that are always there", json_schema_extra=LIVE)
+    volume_gib: int = Field(
+        default=100, ge=50, description="root volume of each node in GiB, encrypted", json_schema_extra=DRAIN
+    )
 
 
 class Accounting(Record):
@@ -72,7 +83,7 @@ class Accounting(Record):
         default=None,
         ge=1,
         le=pcs().max_accounting_days,
-        description="how long jobs are kept. Without it: for ever",
+        description="days that the record of a job is kept. Without it for ever",
         json_schema_extra=LIVE,
     )
 
@@ -81,37 +92,51 @@ class Slurm(Record):
     """A managed Slurm controller, login nodes and homes. Every capacity source that serves slurm is a partition."""
 
     zone: ZoneId = Field(
-        description="availability-zone id of the controller's network interface; a key of network.subnets",
+        description="availability-zone id of the controller's network interface, a key of network.subnets",
         json_schema_extra=REPLACE,
     )
-    version: str = Field(description="version of Slurm, e.g. 25.11", json_schema_extra=DRAIN)
+    version: str = Field(
+        description='version of Slurm, in quotes, e.g. "25.11"; it can only rise. AWS ends the support of each',
+        json_schema_extra=GROW_DRAIN,
+    )
     size: Literal["SMALL", "MEDIUM", "LARGE"] = Field(
-        description=f"size of the controller, by the nodes it manages, login nodes included: {_SIZES}",
+        description=f"size of the controller, by the most nodes that it manages, login nodes included: {_SIZES}."
+        " Choose it for the largest cluster",
         json_schema_extra=REPLACE,
     )
     images: dict[ImageKind, AmiId] = Field(
-        description="PCS-ready AMI by kind of node; cpu is for login nodes", json_schema_extra=DRAIN
+        description="kind of node to the id of its AMI, which must be ready for PCS: cpu for login nodes, nvidia and"
+        " neuron for the capacity sources that the team has",
+        json_schema_extra=DRAIN,
     )
     homes: Homes
     login: Login
     accounting: Accounting | None = Field(
-        default=Accounting(), description="null: no accounting", json_schema_extra=LIVE
+        default=Accounting(),
+        description="Slurm's database of jobs; null: none, and fair share and limits by account do not work",
+        json_schema_extra=LIVE,
     )
     idle_seconds: int = Field(
-        default=600, ge=1, description="how long a node above min_nodes idles before it ends", json_schema_extra=LIVE
+        default=600,
+        ge=1,
+        description="seconds that a node above min_nodes may idle before it is ended",
+        json_schema_extra=LIVE,
     )
     settings: dict[str, str] = Field(
-        default={}, description="further parameters of slurm.conf, of those that PCS allows", json_schema_extra=LIVE
+        default={},
+        description="further parameters of slurm.conf by name; those that PCS allows, without those that paceline sets",
+        json_schema_extra=LIVE,
     )
     containers: bool = Field(
         default=True,
-        description="set up the image's Enroot and Pyxis (srun --container-image)",
+        description="whether nodes set up Enroot and Pyxis (srun --container-image); the AMI must hold both",
         json_schema_extra=DRAIN,
     )
     agent_digest: str | None = Field(
         default=None,
         pattern=r"^sha256:[0-9a-f]{64}$",
-        description="digest of the image node-agent in the team's registry. Without it nodes run no agent",
+        description="digest of the image `node-agent` in the team's registry, sha256:...; without it nodes run no"
+        " agent",
         json_schema_extra=DRAIN,
     )
 

@@ -7,29 +7,38 @@ from pydantic import Field, ValidationInfo, field_validator
 from paceline.catalog.fsx import lustre
 from paceline.spec.base import Record
 from stacks.settings.addresses import ZoneId
-from stacks.settings.update import DRAIN, GROW, LIVE, REPLACE
+from stacks.settings.update import GROW, LIVE, REPLACE
+
+_TIERS = ", ".join(str(tier.mbps_per_tib) for tier in lustre().tiers)
+_SIZES = ", ".join(map(str, lustre().first_sizes_gib)) + f" or a multiple of {lustre().size_step_gib}"
 
 
 class FileSystem(Record):
     """FSx for Lustre, linked to the data bucket (which is its backup)."""
 
     zone: ZoneId = Field(
-        description="availability-zone id; a key of network.subnets, best the zone of the accelerators",
+        description="availability-zone id, a key of network.subnets; best that of the accelerators, as traffic"
+        " between zones is slower and paid for",
         json_schema_extra=REPLACE,
     )
     mbps_per_tib: int = Field(
-        default=125, description="throughput tier, in MB/s per TiB of size; never with EFA", json_schema_extra=DRAIN
+        default=125,
+        # FSx can change it in place; CloudFormation's documentation says replacement, so that is what we announce
+        description=f"throughput tier in MB/s per TiB of size, one of {_TIERS}: 9600 GiB of tier 250 read 2.3 GB/s",
+        json_schema_extra=REPLACE,
     )
     efa: bool = Field(
         default=False,
-        description="clients reach the file system over EFA; set at creation only",
+        description="whether clients reach the file system over EFA; at creation only, and in the larger steps of"
+        " size_gib. For fleets that outrun TCP",
         json_schema_extra=REPLACE,
     )
-    size_gib: int = Field(description="storage capacity; can only grow", json_schema_extra=GROW)
+    size_gib: int = Field(description=f"size in GiB: {_SIZES}. It can only grow", json_schema_extra=GROW)
     data_prefix: str = Field(
         default="datasets",
         pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
-        description="prefix of the data bucket that appears as /data",
+        description="prefix of the data bucket that is seen as /data of the file system, with new and changed files"
+        " in both directions. A file deleted on a node stays in the bucket",
         json_schema_extra=REPLACE,
     )
 
@@ -64,9 +73,10 @@ class Storage(Record):
     noncurrent_days: int = Field(
         default=30,
         ge=1,
-        description="how long deleted and overwritten objects can be brought back",
+        description="days that deleted and overwritten objects can be brought back, and are paid for: large"
+        " checkpoints add up",
         json_schema_extra=LIVE,
     )
     access_log_days: int = Field(
-        default=365, ge=1, description="how long the buckets' access logs are kept", json_schema_extra=LIVE
+        default=365, ge=1, description="days that the log of requests to the buckets is kept", json_schema_extra=LIVE
     )

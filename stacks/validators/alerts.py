@@ -11,16 +11,16 @@ from stacks.validators.problems import problem
 
 
 def problems(team: Team, document: Document) -> Iterator[Problem]:
-    """An alarm that nobody hears is none; one that comes twice is soon muted."""
+    """An alarm that nobody hears is none."""
     parameters = team.parameters
     alerts = parameters.alerts
     if parameters.observability and not alerts.critical:
         reason = "nobody hears of critical alerts, and observability raises them"
         yield problem(document, ("alerts", "critical"), reason, "name an e-mail address or an https:// endpoint")
+    ending = [name for name, source in parameters.capacity.items() if getattr(source.purchase, "ends", None)]
+    if ending and not alerts.critical:
+        reason = f"nobody hears that capacity ends: {', '.join(ending)}"
+        yield problem(document, ("alerts", "critical"), reason, "name an e-mail address or an https:// endpoint")
     if parameters.governance and parameters.governance.budget and not alerts.warning:
         reason = "nobody hears of warnings, and governance.budget raises them"
         yield problem(document, ("alerts", "warning"), reason, "name an e-mail address or an https:// endpoint")
-    for severity, endpoints in (("critical", alerts.critical), ("warning", alerts.warning)):
-        if twice := sorted({endpoint for endpoint in endpoints if endpoints.count(endpoint) > 1}):
-            path = ("alerts", severity)
-            yield problem(document, path, f"{', '.join(twice)} stands there twice", "delete one")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC
 
 from paceline.catalog.instance_types import InstanceType
 from paceline.catalog.purchases import block_rules, whole_days
 from paceline.catalog.zones import place
+from paceline.spec.documents import Document
 from paceline.spec.errors import Problem
+from stacks.settings import Team
 from stacks.settings.capacity import CapacityBlock, CapacitySource, UltraServerBlock
 from stacks.settings.location import Location
 from stacks.validators.problems import At
@@ -28,6 +31,31 @@ def problems(source: CapacitySource, row: InstanceType, location: Location, at: 
         if purchase.instances % size:
             reason = f"{purchase.instances} instances are no whole UltraServers: one of {row.instance_type} has {size}"
             yield at.problem(("purchase", "instances"), reason, f"write a multiple of {size}")
+
+
+def together(teams: Sequence[Team], documents: Mapping[str, Document]) -> Iterator[Problem]:
+    """What all blocks of an account hold at one time, whoever of its teams bought them."""
+    most = block_rules().max_instances_per_account_and_org_per_date
+    bought: dict[str, dict[str, CapacityBlock | UltraServerBlock]] = defaultdict(dict)
+    for team in teams:
+        account = team.parameters.location.account
+        blocks = bought[account]
+        for name, source in team.parameters.capacity.items():
+            purchase = source.purchase
+            if not isinstance(purchase, CapacityBlock | UltraServerBlock) or purchase.reservation in blocks:
+                continue  # sources may share a reservation
+            blocks[purchase.reservation] = purchase
+            if (total := _most_at_once(purchase, blocks.values())) > most:
+                reason = f"EC2 sells {most} instances of blocks for one date, and {account} would have {total}"
+                at = At(documents[team.name], ("capacity", name, "purchase"))
+                yield at.problem(("instances",), reason, "buy less, for another time, or in another organization")
+
+
+def _most_at_once(block: CapacityBlock | UltraServerBlock, blocks: Collection[CapacityBlock | UltraServerBlock]) -> int:
+    """Most instances of `blocks`, `block` among them, while it lasts: they are most when one begins."""
+    begins = [other.starts for other in blocks if block.starts <= other.starts < block.ends]
+    at_once = (sum(each.instances for each in blocks if each.starts <= begin < each.ends) for begin in begins)
+    return max(at_once, default=0)
 
 
 def _sold(source: CapacitySource, row: InstanceType, location: Location, at: At) -> Iterator[Problem]:

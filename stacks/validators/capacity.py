@@ -24,10 +24,6 @@ def problems(team: Team, document: Document) -> Iterator[Problem]:
     for name, source in team.parameters.capacity.items():
         at = At(document, ("capacity", name))
         yield from _counts(source, at)
-        if source.zone not in (subnets := team.parameters.network.subnets):
-            yield at.problem(
-                ("zone",), f"{source.zone} is not a zone of network.subnets", nearest(source.zone, [*subnets])
-            )
         row = instance_types().get(source.instance_type)
         if row is None:
             hint = nearest(source.instance_type, list(instance_types()))
@@ -41,15 +37,21 @@ def problems(team: Team, document: Document) -> Iterator[Problem]:
     yield from addresses.problems(team, document)
 
 
-def expired(team: Team, document: Document, now: datetime) -> Iterator[Problem]:
-    """Capacity that is over. Only for those who look today: a synthesis gives the same result on every day."""
+def untimely(team: Team, document: Document, now: datetime) -> Iterator[Problem]:
+    """Capacity that is over, and nodes that are wanted before there are any.
+
+    Only for those who look today: a synthesis gives the same result on every day.
+    """
     for name, source in team.parameters.capacity.items():
-        ends: datetime | None = getattr(source.purchase, "ends", None)
+        at = At(document, ("capacity", name))
+        starts, ends = (getattr(source.purchase, field, None) for field in ("starts", "ends"))
         if ends is not None and ends <= now:
-            at = At(document, ("capacity", name, "purchase"))
-            yield at.problem(
-                ("ends",), f"ended at {ends:%Y-%m-%d %H:%M %Z}", "remove the source, or name what follows it"
-            )
+            hint = "remove the source, or name what follows it"
+            yield at.problem(("purchase", "ends"), f"ended at {ends:%Y-%m-%d %H:%M %Z}", hint)
+        # EKS User Guide, capacity-blocks.html: no nodes may be wanted before the reservation is active
+        if starts is not None and now < starts and source.serves == "eks" and source.min_nodes:
+            reason = f"{source.min_nodes} nodes are wanted at once, and the block begins at {starts:%Y-%m-%d %H:%M %Z}"
+            yield at.problem(("min_nodes",), reason, "leave it out until then: the node group could not be created")
 
 
 def _counts(source: CapacitySource, at: At) -> Iterator[Problem]:

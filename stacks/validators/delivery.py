@@ -22,9 +22,6 @@ def problems(team: Team, document: Document) -> Iterator[Problem]:
         reason = f"{settings.provider} is of another account than {team.parameters.location.account}"
         hint = "a role trusts a provider of its own account only: leave it out, or name that account's"
         yield problem(document, ("delivery", "provider"), reason, hint)
-    for name, values in (("branches", settings.branches), ("environments", settings.environments)):
-        for value in sorted({value for value in values if values.count(value) > 1}):
-            yield problem(document, ("delivery", name), f"{value} stands there twice", "delete one")
 
 
 def duplicates(teams: Sequence[Team], documents: Mapping[str, Document]) -> Iterator[Problem]:

@@ -29,7 +29,7 @@ def problems(team: Team, document: Document) -> Iterator[Problem]:
         return
     rows = {name: row for name, source in sources.items() if (row := instance_types().get(source.instance_type))}
     yield from _version(settings, document)
-    yield from _zones(team, settings, document)
+    yield from _zones(settings, document)
     yield from _services(team, settings, document)
     yield from _access(settings, document)
     yield from _addons(settings, document)
@@ -46,7 +46,7 @@ def _version(settings: Eks, document: Document) -> Iterator[Problem]:
         yield problem(document, ("eks", "version"), reason, f"choose one of {', '.join(known)}")
 
 
-def _zones(team: Team, settings: Eks, document: Document) -> Iterator[Problem]:
+def _zones(settings: Eks, document: Document) -> Iterator[Problem]:
     rules, path = eks_rules(), ("eks", "system_nodes", "zones")
     zones = settings.system_nodes.zones
     if len(set(zones)) < rules.min_control_plane_zones:
@@ -56,9 +56,6 @@ def _zones(team: Team, settings: Eks, document: Document) -> Iterator[Problem]:
         if zone in rules.zones_without_control_plane:
             reason = f"EKS puts no control plane into {zone}"
             yield problem(document, (*path, index), reason, "choose another zone; accelerator nodes may stay there")
-        if zone not in team.parameters.network.subnets:
-            hint = nearest(zone, list(team.parameters.network.subnets))
-            yield problem(document, (*path, index), f"{zone} is not a zone of network.subnets", hint)
 
 
 def _services(team: Team, settings: Eks, document: Document) -> Iterator[Problem]:
@@ -178,8 +175,6 @@ def _software(team: Team, settings: Eks, rows: dict[str, InstanceType], document
             reason = f"nobody has verified a version of {name}"
             hint = "write version and source into cluster_software.yaml, or leave it out"
             yield problem(document, (*path, "install", index), reason, hint)
-    if repeated := sorted({name for name in software.install if software.install.count(name) > 1}):
-        yield problem(document, (*path, "install"), f"{', '.join(repeated)} is named twice", "name it once")
     needs = {"efa" for row in rows.values() if row.max_efa_interfaces} | {row.family for row in rows.values()}
     for name, row in table.items():
         if row.serves in needs and name not in software.install:

@@ -48,5 +48,3 @@ def _people(document: Document, name: str, people: People, region: str) -> Itera
         if role.split(":")[1] != partition:
             reason = f"{role} is of another partition than {region}"
             yield problem(document, path, reason, f"write arn:{partition}:iam::...")
-        if people.trusted.index(role) != index:
-            yield problem(document, path, f"{role} stands there twice", "delete one")

@@ -9,7 +9,7 @@ from paceline.catalog.hyperpod import PREFIX, hyperpod
 from paceline.catalog.instance_types import instance_types
 from paceline.spec.documents import Document, nearest
 from paceline.spec.errors import Problem
-from stacks.settings import Parameters, Team
+from stacks.settings import Team
 from stacks.settings.capacity import CapacitySources
 from stacks.settings.hyperpod import HyperPod
 from stacks.validators.problems import At
@@ -25,7 +25,6 @@ def problems(team: Team, document: Document) -> Iterator[Problem]:
             reason, hint = "the team has no hyperpod section", "describe the cluster in `hyperpod:`"
             yield At(document, ("capacity", name)).problem(("serves",), reason, hint)
         return
-    yield from _zones(settings, parameters, at)
     yield from _groups(settings, sources, at)
     yield from _roles(settings, at)
     yield from _sources(settings, sources, document)
@@ -35,16 +34,6 @@ def problems(team: Team, document: Document) -> Iterator[Problem]:
     if settings.scripts and not settings.scripts.removeprefix("s3://").startswith(prefix):
         reason = f"HyperPod reads scripts only from buckets whose name starts with `{prefix}`"
         yield at.problem(("scripts",), reason, "copy the scripts to such a bucket, or leave the field out")
-
-
-def _zones(settings: HyperPod, parameters: Parameters, at: At) -> Iterator[Problem]:
-    subnets = list(parameters.network.subnets)
-    zones: dict[tuple[str, ...], str] = {
-        ("groups", name, "zone"): group.zone for name, group in settings.groups.items()
-    }
-    for path, zone in {("zone",): settings.zone, **zones}.items():
-        if zone not in subnets:
-            yield at.problem(path, f"{zone} is not a zone of network.subnets", nearest(zone, subnets))
 
 
 def _groups(settings: HyperPod, sources: CapacitySources, at: At) -> Iterator[Problem]:
@@ -109,6 +98,9 @@ def _sources(settings: HyperPod, sources: CapacitySources, document: Document) -
         if source.volume_gib > rules.max_volume_gib:
             reason = f"HyperPod's volumes have at most {rules.max_volume_gib} GiB"
             yield at.problem(("volume_gib",), reason, "lower it; data belongs into the file system")
+        if source.nodes > rules.max_nodes_per_group:
+            reason = f"an instance group has at most {rules.max_nodes_per_group} nodes"
+            yield at.problem(("nodes",), reason, "split the source in two")
         if row.cpu_arch == "arm64" and settings.threads_per_core != 1:
             reason = f"the processors of {row.instance_type} have one thread per core"
             yield At(document, ("hyperpod",)).problem(("threads_per_core",), reason, "set it to 1")

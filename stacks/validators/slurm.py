@@ -32,11 +32,6 @@ def problems(team: Team, document: Document) -> Iterator[Problem]:
             yield at.problem(("serves",), "the team has no slurm section", "describe the cluster in `slurm:`")
         return
     at = At(document, ("slurm",))
-    subnets = list(parameters.network.subnets)
-    zones = {("zone",): settings.zone, ("homes", "zone"): settings.homes.zone, ("login", "zone"): settings.login.zone}
-    for path, zone in zones.items():
-        if zone not in subnets:
-            yield at.problem(path, f"{zone} is not a zone of network.subnets", nearest(zone, subnets))
     missing = [name for name in _ENDPOINTS if name not in parameters.network.interface_endpoints]
     if missing:
         yield At(document, ("network",)).problem(

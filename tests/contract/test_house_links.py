@@ -13,11 +13,12 @@ DOCUMENTS = [path for path in ROOT.rglob("*.md") if not SKIPPED & set(path.relat
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH_IN_CODE = re.compile(r"`([\w./-]+/[\w./<>*-]*|[\w-]+\.(?:py|toml|yaml|json|md|txt|in))`")
+CODE = re.compile(r"`[^`\n]*`")
 CODE_BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 def links(text: str) -> list[str]:
-    targets = (target.split("#")[0] for target in LINK.findall(text))
+    targets = (target.split("#")[0] for target in LINK.findall(CODE.sub("", text)))
     return [target for target in targets if target and "://" not in target and not target.startswith("mailto:")]
 
 
@@ -38,7 +39,8 @@ def test_what_a_document_points_to_exists(document: Path) -> None:
 
 
 def test_the_search_finds_both_kinds() -> None:
-    text = "see [a](docs/a.md#part), [b](https://x.y)\n| `stacks/parameters/<team>.yaml` | `app.py` | `make x` |\n"
+    text = "see [a](docs/a.md#part), [b](https://x.y), `[c](d)`\n"
+    text += "| `stacks/parameters/<team>.yaml` | `app.py` | `make x` |\n"
 
     assert links(text) == ["docs/a.md"]
     assert paths_in_tables(text) == ["stacks/parameters/", "app.py"]

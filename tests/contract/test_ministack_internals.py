@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from ministack import app
 from ministack.core import responses, router
-from ministack.services import budgets, ec2, eks, iam, s3
+from ministack.services import budgets, ec2, eks, iam, s3, ssm
 from ministack.services.cloudformation import changesets, engine, provisioners, stacks
 
-from paceline.local.aws.overlay import FORGOTTEN, TYPES
+from paceline.local.aws.overlay import FORGOTTEN, REPLACED, TYPES
 from paceline.local.aws.schemas import DIRECTORY, load
 from paceline.local.aws.server import MINISTACK
 
@@ -29,15 +29,18 @@ TABLES: list[tuple[ModuleType, str, type]] = [
     (provisioners, "_S3_BUCKET_CONFIGURATIONS", tuple),
     (ec2, "_ACTION_MAP", dict),
     (ec2, "_addresses", responses.AccountRegionScopedDict),
+    (ec2, "_flow_logs", responses.AccountRegionScopedDict),
     (ec2, "_launch_templates", responses.AccountRegionScopedDict),
     (ec2, "_nat_gateways", responses.AccountRegionScopedDict),
     (ec2, "_placement_groups", responses.AccountRegionScopedDict),
     (ec2, "_security_groups", responses.AccountRegionScopedDict),
     (ec2, "_subnets", responses.AccountRegionScopedDict),
+    (ec2, "_vpc_endpoints", responses.AccountRegionScopedDict),
     (ec2, "_vpcs", responses.AccountRegionScopedDict),
     (eks, "_clusters", responses.AccountRegionScopedDict),
     (eks, "_nodegroups", responses.AccountRegionScopedDict),
     (iam, "_oidc_providers", responses.AccountScopedDict),
+    (s3, "_buckets", responses.AccountScopedDict),
 ]
 
 FUNCTIONS: list[tuple[ModuleType, str, list[str]]] = [
@@ -49,12 +52,15 @@ FUNCTIONS: list[tuple[ModuleType, str, list[str]]] = [
     (provisioners, "_ec2_apply_tags", ["physical_id", "props", "old_props"]),
     (provisioners, "_ec2_sg_permissions", ["rules"]),
     (provisioners, "_physical_name", ["stack_name", "logical_id", "lowercase", "max_len", "seeded"]),
+    (provisioners, "_seeded_create", ["create_fn", "logical_id", "props", "stack_name"]),
     (budgets, "_create_budget", ["data"]),
     (budgets, "_delete_budget", ["data"]),
     (budgets, "_update_budget", ["data"]),
     (ec2, "_error", ["code", "message", "status"]),
+    (ec2, "_parse_filters", ["params"]),
     (ec2, "_parse_member_list", ["params", "prefix"]),
     (ec2, "_sg_rule_id", ["sg_id", "is_egress", "rule"]),
+    (ec2, "_zone_name_for_az_id", ["az_id"]),
     (ec2, "_xml", ["status", "root_tag", "inner"]),
     (eks, "_associate_access_policy", ["cluster_name", "principal_arn", "body"]),
     (eks, "_create_access_entry", ["cluster_name", "body"]),
@@ -70,10 +76,13 @@ FUNCTIONS: list[tuple[ModuleType, str, list[str]]] = [
     (eks, "_update_pod_identity_association", ["cluster_name", "association_id", "body"]),
     (iam, "_create_oidc_provider", ["p"]),
     (iam, "_delete_oidc_provider", ["p"]),
+    (s3, "_bucket_has_versions", ["name"]),
     (s3, "_delete_bucket_encryption", ["name"]),
+    (s3, "_delete_bucket_lifecycle", ["name"]),
     (s3, "_delete_bucket_ownership_controls", ["name"]),
     (s3, "_delete_bucket_tagging", ["name"]),
     (s3, "_put_bucket_encryption", ["name", "body"]),
+    (s3, "_put_bucket_lifecycle", ["name", "body"]),
     (s3, "_put_bucket_logging", ["name", "body"]),
     (s3, "_put_bucket_ownership_controls", ["name", "body"]),
     (s3, "_put_bucket_tagging", ["name", "body"]),
@@ -116,5 +125,21 @@ def test_what_the_overlay_completes_has_the_functions_it_wraps() -> None:
         assert callable(handler["update"])
 
 
-def test_launch_templates_are_described_by_an_action_of_the_table() -> None:
-    assert "DescribeLaunchTemplateVersions" in ec2._ACTION_MAP
+@pytest.mark.parametrize(
+    "action",
+    ["DescribeFlowLogs", "DescribeLaunchTemplateVersions", "DescribeVpcEndpoints", "DescribeVpcs"],
+)
+def test_what_a_view_completes_is_answered_by_an_action_of_the_table(action: str) -> None:
+    assert action in ec2._ACTION_MAP
+
+
+def test_what_the_overlay_has_replaced_or_guarded_has_handlers_of_its_own() -> None:
+    for name in (*REPLACED, "AWS::S3::Bucket"):
+        assert callable(provisioners._RESOURCE_HANDLERS[name]["delete"])
+    assert "_replacing_change(resource_type" in inspect.getsource(provisioners._update_resource)
+
+
+def test_a_service_that_both_answer_is_asked_as_the_overlay_asks_it() -> None:
+    assert "ssm" in app.SERVICE_HANDLERS
+    asked = list(inspect.signature(ssm.handle_request).parameters)
+    assert asked == ["method", "path", "headers", "body", "query_params"]

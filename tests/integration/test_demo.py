@@ -108,7 +108,12 @@ def test_interrupted_twice_it_still_ends_with_a_healed_run_and_a_report(tmp_path
 
 
 def assert_summary_is_sound(figures: dict[str, object]) -> None:
-    assert figures["deployed_stacks"] == ["sandbox-Foundation", "sandbox-Storage", "sandbox-Registry"]
+    assert figures["deployed_stacks"] == [
+        "sandbox-Foundation",
+        "sandbox-Storage",
+        "sandbox-Registry",
+        "sandbox-Record",
+    ]
     assert figures["restored_from"] == "memory"
     assert figures["checkpoint_verified"] is True
     for key in ("fault_step", "resumed_step", "lost_steps", "recovery_seconds", "detect_seconds"):

@@ -14,6 +14,7 @@ from constructs import Construct
 from paceline.catalog.instance_types import InstanceType, Interface, Layout
 from paceline.catalog.purchases import PurchaseKind, purchases
 from paceline_constructs.capacity.cluster_placement_group import ClusterPlacementGroup
+from paceline_constructs.capacity.launch_settings import guarded_metadata, root_volume
 from paceline_constructs.network.efa_security_group import EfaSecurityGroup
 
 _TAGGED = ("instance", "volume", "network-interface")
@@ -28,7 +29,8 @@ class CapacitySourceProps:
     node reach AWS and its scheduler. `reservation` is the id of what was bought beforehand, and `placement_group` the
     group that an attached reservation was created in; a purchase of another kind has neither. `user_data` is MIME text
     without references, which the orchestrator extends; without it a node runs what its image runs. `tags` go to
-    instances, volumes and interfaces, where cost reports find them.
+    instances, volumes and interfaces, where cost reports find them. Without `ends` a reservation made here goes on, and
+    costs, until it is deleted; without `security_groups` nodes reach each other by EFA's group and nothing else.
     """
 
     instance_type: InstanceType
@@ -88,23 +90,8 @@ class CapacitySource(Construct):
                 instance_market_options=ec2.CfnLaunchTemplate.InstanceMarketOptionsProperty(market_type=rules.market)
                 if rules.market
                 else None,
-                metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
-                    http_endpoint="enabled",
-                    http_tokens="required",
-                    http_put_response_hop_limit=1,  # a container cannot take the node's role
-                ),
-                block_device_mappings=[
-                    ec2.CfnLaunchTemplate.BlockDeviceMappingProperty(
-                        device_name="/dev/xvda",  # the root of Amazon Linux 2023
-                        ebs=ec2.CfnLaunchTemplate.EbsProperty(
-                            volume_type="gp3",
-                            volume_size=props.volume_gib,
-                            encrypted=True,
-                            kms_key_id=props.encryption_key.key_arn,
-                            delete_on_termination=True,
-                        ),
-                    )
-                ],
+                metadata_options=guarded_metadata(),
+                block_device_mappings=[root_volume(props.volume_gib, props.encryption_key)],
                 tag_specifications=[
                     ec2.CfnLaunchTemplate.TagSpecificationProperty(resource_type=kind, tags=_tags(props.tags))
                     for kind in _TAGGED

@@ -46,7 +46,7 @@ class EndAlarms(Construct):
         if props.ends is not None:
             taken = (props.ends - notice(props.purchase)).astimezone(UTC)
             for label, lead in _LEADS.items():
-                if props.starts is None or taken - lead > props.starts:
+                if props.starts is None or taken - lead >= props.starts:
                     self._warn(props, taken, label, taken - lead)
         if props.purchase in ("capacity-block", "ultraserver-block"):
             detail = {"capacity-reservation-id": [props.reservation]}

@@ -17,7 +17,10 @@ LOOK: Sequence[BootstrapRole] = ("lookup",)
 
 
 class DeployerRole(iam.Role):
-    """A role that can do nothing but take bootstrap roles: DEPLOY to deploy, LOOK to see differences."""
+    """A role that begins with no right but to take bootstrap roles: DEPLOY to deploy, LOOK to see differences.
+
+    A session lasts an hour. What CloudFormation then makes is bounded by the permission boundary of the stage.
+    """
 
     def __init__(
         self,

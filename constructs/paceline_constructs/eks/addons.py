@@ -13,7 +13,7 @@ from constructs import Construct, IDependable
 
 from paceline.spec.names import LABEL_ROLE, LABEL_ZONE_ID, ROLE_SYSTEM
 from paceline_constructs.eks.cluster import Cluster
-from paceline_constructs.eks.pod_identity import pod_role
+from paceline_constructs.eks.pod_identity import pods
 from paceline_constructs.guardrails.compliance import acknowledge_managed_policy
 
 # Controllers stay on the nodes without accelerators; what must run on every node tolerates every taint by itself.
@@ -60,7 +60,7 @@ class Addons(Construct):
             addon.node.add_dependency(*nodes)
 
     def _network(self) -> eks.CfnAddon:
-        role = pod_role(self, "NetworkRole")
+        role = iam.Role(self, "NetworkRole", assumed_by=pods())
         role.add_managed_policy(iam.ManagedPolicy.from_aws_managed_policy_name("AmazonEKS_CNI_Policy"))
         acknowledge_managed_policy(role, "AmazonEKS_CNI_Policy", "attaching interfaces; AWS maintains what that takes")
         settings: dict[str, Any] = {"env": {"ENABLE_PREFIX_DELEGATION": "true", "WARM_PREFIX_TARGET": "1"}}

@@ -14,6 +14,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from paceline_constructs.eks.access_entry import AccessEntry
 from paceline_constructs.guardrails.compliance import acknowledge_managed_policy
 
 _LOGS = ("api", "audit", "authenticator", "controllerManager", "scheduler")
@@ -49,7 +50,7 @@ class Cluster(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, props: ClusterProps) -> None:
         super().__init__(scope, construct_id)
-        role = self._role(props.encryption_key)
+        role = self._role(props)
         retained = props.removal_policy is RemovalPolicy.RETAIN
         # EKS would make the group itself, without a key and without an end
         group = logs.LogGroup(
@@ -117,20 +118,13 @@ class Cluster(Construct):
         self, construct_id: str, *, principal_arn: str, policy: str, namespaces: Sequence[str] = ()
     ) -> None:
         """Let the IAM role do what the EKS access policy `policy` says; in the whole cluster without `namespaces`."""
-        eks.CfnAccessEntry(
+        AccessEntry(
             self,
             f"Access-{construct_id}",
             cluster_name=self.cluster_name,
             principal_arn=principal_arn,
-            type="STANDARD",
-            access_policies=[
-                eks.CfnAccessEntry.AccessPolicyProperty(
-                    policy_arn=f"arn:{Stack.of(self).partition}:eks::aws:cluster-access-policy/{policy}",
-                    access_scope=eks.CfnAccessEntry.AccessScopeProperty(
-                        type="namespace" if namespaces else "cluster", namespaces=list(namespaces) or None
-                    ),
-                )
-            ],
+            policy=policy,
+            namespaces=namespaces,
         )
 
     def allow_api_from(self, caller: ec2.ISecurityGroup, description: str) -> None:
@@ -143,15 +137,19 @@ class Cluster(Construct):
             grantee=grantee, actions=["eks:DescribeCluster"], resource_arns=[self.cluster_arn]
         )
 
-    def _role(self, key: kms.IKey) -> iam.Role:
+    def _role(self, props: ClusterProps) -> iam.Role:
+        cluster = Stack.of(self).format_arn(service="eks", resource="cluster", resource_name=props.name)
         role = iam.Role(
             self,
             "Role",
-            assumed_by=iam.ServicePrincipal("eks.amazonaws.com"),
+            # on behalf of this cluster alone. Source: EKS User Guide, cross-service-confused-deputy-prevention.html
+            assumed_by=iam.ServicePrincipal("eks.amazonaws.com", conditions={"ArnEquals": {"aws:SourceArn": cluster}}),
             managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name("AmazonEKSClusterPolicy")],
         )
         acknowledge_managed_policy(
             role, "AmazonEKSClusterPolicy", "EKS runs the control plane with it and maintains it"
         )
-        key.grant(role, "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:ListGrants")
+        props.encryption_key.grant(
+            role, "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:ListGrants"
+        )
         return role

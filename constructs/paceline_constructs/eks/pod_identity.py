@@ -7,31 +7,26 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 
-def pod_role(scope: Construct, construct_id: str) -> iam.Role:
-    """A role that EKS Pod Identity hands to pods; without policies yet."""
-    return iam.Role(
-        scope,
-        construct_id,
-        assumed_by=iam.SessionTagsPrincipal(iam.ServicePrincipal("pods.eks.amazonaws.com")),
-    )
+def pods() -> iam.IPrincipal:
+    """Whom a role trusts that EKS hands to pods. Which pods get it is said by a PodIdentity or by an add-on."""
+    return iam.SessionTagsPrincipal(iam.ServicePrincipal("pods.eks.amazonaws.com"))
 
 
-class PodIdentity(Construct):
-    """Gives the pods of one service account the permissions of `role`; use it as a grantee: `bucket.grant_read(role)`.
+class PodIdentity(eks.CfnPodIdentityAssociation):
+    """Gives `role`, which trusts `pods()`, to the pods of one service account: `pod` is its namespace and its name.
 
-    The association takes effect for pods that start after it. The cluster needs the add-on eks-pod-identity-agent.
+    It takes effect for pods that start after it. The cluster needs the add-on eks-pod-identity-agent.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, cluster_name: str, namespace: str, service_account: str
+        self, scope: Construct, construct_id: str, *, cluster_name: str, pod: tuple[str, str], role: iam.IRole
     ) -> None:
-        super().__init__(scope, construct_id)
-        self.role = pod_role(self, "Role")
-        eks.CfnPodIdentityAssociation(
-            self,
-            "Association",
+        namespace, service_account = pod
+        super().__init__(
+            scope,
+            construct_id,
             cluster_name=cluster_name,
             namespace=namespace,
             service_account=service_account,
-            role_arn=self.role.role_arn,
+            role_arn=role.role_arn,
         )

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from aws_cdk import Tags
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
+
+from paceline_constructs.network.zone_subnet import ZoneSubnet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,22 +35,15 @@ class PodNetwork(Construct):
         self.subnet_ids: dict[str, str] = {}
         for zone_id, cidr in sorted(props.blocks.items()):
             zone = Construct(self, zone_id)
-            subnet = ec2.CfnSubnet(
+            subnet = ZoneSubnet(
                 zone,
                 "Subnet",
                 vpc_id=props.vpc.vpc_id,
-                availability_zone_id=zone_id,
-                cidr_block=str(cidr),
-                map_public_ip_on_launch=False,
-            )
-            subnet.add_resource_dependency(block)
-            Tags.of(subnet).add("Name", zone.node.path)
-            ec2.CfnSubnetRouteTableAssociation(
-                zone,
-                "RouteTableAssociation",
-                subnet_id=subnet.ref,
+                zone_id=zone_id,
+                block=cidr,
                 route_table_id=props.neighbours[zone_id].route_table.route_table_id,
             )
+            subnet.add_resource_dependency(block)
             self.subnet_ids[zone_id] = subnet.ref
         ec2.CfnSecurityGroupIngress(
             self,

@@ -13,6 +13,7 @@ from constructs import Construct
 
 from paceline.catalog.versions import eks_image_type
 from paceline.spec.names import LABEL_ROLE, LABEL_ZONE_ID, ROLE_SYSTEM
+from paceline_constructs.capacity.launch_settings import guarded_metadata, root_volume
 from paceline_constructs.eks.cluster import Cluster
 
 # a g after the generation's number: c7g, m8gd, im4gn
@@ -48,22 +49,8 @@ class SystemNodeGroup(Construct):
             launch_template_data=ec2.CfnLaunchTemplate.LaunchTemplateDataProperty(
                 instance_type=props.instance_type,
                 security_group_ids=[props.cluster.security_group.security_group_id],
-                # one hop: a pod asks Pod Identity for permissions, not the node
-                metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
-                    http_tokens="required", http_put_response_hop_limit=1
-                ),
-                block_device_mappings=[
-                    ec2.CfnLaunchTemplate.BlockDeviceMappingProperty(
-                        device_name="/dev/xvda",
-                        ebs=ec2.CfnLaunchTemplate.EbsProperty(
-                            volume_size=props.volume_gib,
-                            volume_type="gp3",
-                            encrypted=True,
-                            kms_key_id=props.encryption_key.key_arn,
-                            delete_on_termination=True,
-                        ),
-                    )
-                ],
+                metadata_options=guarded_metadata(),
+                block_device_mappings=[root_volume(props.volume_gib, props.encryption_key)],
             ),
         )
         self.node_group = eks.CfnNodegroup(

@@ -29,7 +29,7 @@ class SessionLogging(Construct):
     """A Session Manager document that logs all sessions to an encrypted group.
 
     The account-wide preferences (SSM-SessionManagerRunShell) belong to whoever owns the account. A team has its own
-    document instead, and its roles may start sessions with no other one (`paceline_constructs.governance.team_roles`).
+    document instead, and its roles may start sessions with no other one (`paceline_constructs.governance.team_role`).
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, props: SessionLoggingProps) -> None:

@@ -82,14 +82,18 @@ class HyperPodCluster(Construct):
             node_provisioning_mode="Continuous",
             orchestrator=_orchestrator(props.eks_cluster_arn),
             vpc_config=_vpc_config(props, props.subnet),
-            tiered_storage_config=_Cfn.TieredStorageConfigProperty(
-                mode="Enable", instance_memory_allocation_percentage=props.tiered_storage_percent
-            )
-            if props.tiered_storage_percent
-            else None,
+            tiered_storage_config=_tiered_storage(props) if props.eks_cluster_arn else None,
             instance_groups=[_group(props, group) for group in props.groups],
         )
         self.cluster_arn = self.resource.attr_cluster_arn
+
+
+def _tiered_storage(props: HyperPodClusterProps) -> sagemaker.CfnCluster.TieredStorageConfigProperty:
+    """Said either way: a property that an update leaves out keeps its value."""
+    percent = props.tiered_storage_percent
+    return _Cfn.TieredStorageConfigProperty(
+        mode="Disable" if percent is None else "Enable", instance_memory_allocation_percentage=percent
+    )
 
 
 def _orchestrator(eks_cluster_arn: str | None) -> sagemaker.CfnCluster.OrchestratorProperty:

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from aws_cdk import RemovalPolicy, Tags
+from aws_cdk import RemovalPolicy, Stack, Tags
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
+
+from paceline_constructs.network.zone_subnet import ZoneSubnet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,19 +66,9 @@ class TrainingVpc(Construct):
 
     def _subnet(self, network: ec2.CfnVPC, zone_id: str, block: IPv4Network) -> ec2.ISubnet:
         scope = Construct(self, zone_id)
-        subnet = ec2.CfnSubnet(
-            scope,
-            "Subnet",
-            vpc_id=network.ref,
-            availability_zone_id=zone_id,
-            cidr_block=str(block),
-            map_public_ip_on_launch=False,
-        )
         table = ec2.CfnRouteTable(scope, "RouteTable", vpc_id=network.ref)
-        ec2.CfnSubnetRouteTableAssociation(
-            scope, "RouteTableAssociation", subnet_id=subnet.ref, route_table_id=table.ref
-        )
-        Tags.of(scope).add("Name", scope.node.path)
+        subnet = ZoneSubnet(scope, "Subnet", vpc_id=network.ref, zone_id=zone_id, block=block, route_table_id=table.ref)
+        Tags.of(table).add("Name", scope.node.path)
         return ec2.Subnet.from_subnet_attributes(
             scope,
             "Imported",
@@ -125,6 +118,14 @@ class TrainingVpc(Construct):
             self,
             "FlowLog",
             resource_type=ec2.FlowLogResourceType.from_vpc(self.vpc),
-            destination=ec2.FlowLogDestination.to_cloud_watch_logs(group),
+            destination=ec2.FlowLogDestination.to_cloud_watch_logs(group, self._flow_log_role()),
             traffic_type=ec2.FlowLogTrafficType.ALL,
         )
+
+    def _flow_log_role(self) -> iam.Role:
+        """For flow logs of this account alone. Source: Amazon VPC User Guide, flow-logs-iam-role.html."""
+        stack = Stack.of(self)
+        source = stack.format_arn(service="ec2", resource="vpc-flow-log", resource_name="*")
+        conditions = {"StringEquals": {"aws:SourceAccount": stack.account}, "ArnLike": {"aws:SourceArn": source}}
+        trusted = iam.ServicePrincipal("vpc-flow-logs.amazonaws.com", conditions=conditions)
+        return iam.Role(self, "FlowLogRole", assumed_by=trusted)

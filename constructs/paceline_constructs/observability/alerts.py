@@ -13,7 +13,9 @@ from constructs import Construct
 
 # who raises alarms: the alert manager, budgets, alarms on metrics
 PUBLISHERS = ("aps.amazonaws.com", "budgets.amazonaws.com", "cloudwatch.amazonaws.com")
-# EventBridge is let in without a condition, as CDK's own target for topics does it
+# EventBridge is let in without a condition: it brings neither aws:SourceArn nor aws:SourceAccount to a topic or to the
+# key of one, and a statement that asks for them drops every event in silence. Sources: EventBridge User Guide,
+# eb-use-resource-based.html, Amazon SNS permissions; SNS Developer Guide, sns-key-management.html.
 EVENTS = "events.amazonaws.com"
 
 

@@ -10,6 +10,8 @@ from aws_cdk import aws_grafana as grafana
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from paceline_constructs.eks.pod_identity import pods
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Saml:
@@ -66,7 +68,7 @@ class SelfHostedGrafana(Construct):
         self.role = iam.Role(
             self,
             "Role",
-            assumed_by=iam.SessionTagsPrincipal(iam.ServicePrincipal("pods.eks.amazonaws.com")),
+            assumed_by=pods(),
             description="What Grafana may query",
         )
 

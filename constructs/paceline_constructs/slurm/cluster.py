@@ -10,7 +10,9 @@ from aws_cdk import aws_pcs as pcs
 from constructs import Construct
 
 from paceline.catalog.slurm import Ports
-from paceline_constructs.network.closed_egress import close_egress
+from paceline_constructs.guardrails.replaceable_name import replaceable_name
+from paceline_constructs.network.node_security_group import NodeSecurityGroup
+from paceline_constructs.network.service_security_group import ServiceSecurityGroup
 from paceline_constructs.slurm.accounting import accounting
 from paceline_constructs.slurm.settings import own_settings
 
@@ -18,6 +20,7 @@ from paceline_constructs.slurm.settings import own_settings
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlurmClusterProps:
     """`version`, `size` and `settings` must be legal by paceline.catalog.slurm; `settings` come on top of paceline's.
+    `subnet` is in the zone `zone_id`, and `name` is what the cluster's own name begins with (35 characters at most).
 
     Nodes that idle for `idle_seconds` end. `keep_days` is how long accounting keeps jobs: None is for ever, and
     without `with_accounting` there is none.
@@ -28,6 +31,7 @@ class SlurmClusterProps:
     size: str
     ports: Ports
     vpc: ec2.IVpc
+    zone_id: str
     subnet: ec2.ISubnet
     idle_seconds: int
     settings: Mapping[str, str]
@@ -44,11 +48,12 @@ class SlurmCluster(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, props: SlurmClusterProps) -> None:
         super().__init__(scope, construct_id)
-        self.nodes = self._nodes(props)
+        self.nodes = NodeSecurityGroup(self, "Nodes", vpc=props.vpc, description="Nodes of the Slurm cluster")
         cluster = pcs.CfnCluster(
             self,
             "Cluster",
-            name=props.name,
+            # PCS changes neither size nor network in place
+            name=replaceable_name(props.name, props.size, props.zone_id),
             size=props.size,
             scheduler=pcs.CfnCluster.SchedulerProperty(type="SLURM", version=props.version),
             networking=pcs.CfnCluster.NetworkingProperty(
@@ -68,30 +73,15 @@ class SlurmCluster(Construct):
         self.cluster_id = cluster.attr_id
         self.cluster_arn = cluster.attr_arn
 
-    def _nodes(self, props: SlurmClusterProps) -> ec2.SecurityGroup:
-        group = ec2.SecurityGroup(
-            self,
-            "Nodes",
-            vpc=props.vpc,
-            description="Nodes of the Slurm cluster",
-            allow_all_outbound=False,
-        )
-        # torch.distributed, NCCL and Gloo choose ports freely
-        group.connections.allow_internally(ec2.Port.all_traffic(), "Jobs between nodes")
-        # S3's gateway endpoint has public addresses, and their list is found only by asking AWS. The VPC has no way
-        # to the Internet: what is not an endpoint is not reached.
-        group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "HTTPS to the endpoints of AWS services")
-        return group
-
     def _controller(self, props: SlurmClusterProps) -> ec2.SecurityGroup:
-        group = ec2.SecurityGroup(
+        ctld, slurmd = props.ports.slurmctld, ec2.Port.tcp(props.ports.slurmd)
+        group = ServiceSecurityGroup(
             self,
             "Controller",
             vpc=props.vpc,
-            description="Slurm between the controller and nodes",
-            allow_all_outbound=False,
+            description="slurmctld from nodes",
+            clients=self.nodes,
+            ports=[(ctld, ctld)],
         )
-        group.connections.allow_from(self.nodes, ec2.Port.tcp(props.ports.slurmctld), "slurmctld from nodes")
-        group.connections.allow_to(self.nodes, ec2.Port.tcp(props.ports.slurmd), "slurmd on nodes")
-        close_egress(group)
+        group.connections.allow_to(self.nodes, slurmd, "slurmd on nodes")
         return group

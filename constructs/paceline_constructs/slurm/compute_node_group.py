@@ -8,12 +8,13 @@ from aws_cdk import aws_pcs as pcs
 from constructs import Construct
 
 from paceline_constructs.capacity.capacity_source import CapacitySource
+from paceline_constructs.guardrails.replaceable_name import replaceable_name
 from paceline_constructs.slurm.queue import Queue
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComputeNodeGroupProps:
-    """`name` (25 characters at most) is the group's and the queue's. `image_id` is an AMI made for PCS."""
+    """`name` (20 characters at most) is the queue's, and what the group's begins with. `image_id` is an AMI for PCS."""
 
     name: str
     cluster_id: str
@@ -25,8 +26,8 @@ class ComputeNodeGroupProps:
 class ComputeNodeGroup(Construct):
     """A group of nodes and the queue in front of it.
 
-    A new version of the launch template replaces the nodes as they become idle. Name, cluster and instance type cannot
-    change: the capacity source's name is in the group's name, so that a source under a new name comes beside the old.
+    A new version of the launch template replaces the nodes as they become idle. The instance type cannot change: a
+    group of another type comes beside the old one, takes over the queue, and then the old one goes.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, props: ComputeNodeGroupProps) -> None:
@@ -35,7 +36,7 @@ class ComputeNodeGroup(Construct):
         group = pcs.CfnComputeNodeGroup(
             self,
             "Group",
-            name=props.name,
+            name=replaceable_name(props.name, source.instance_type),
             cluster_id=props.cluster_id,
             ami_id=props.image_id,
             iam_instance_profile_arn=props.instance_profile_arn,

@@ -11,10 +11,9 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_pcs as pcs
 from constructs import Construct
 
+from paceline_constructs.capacity.launch_settings import guarded_metadata, root_volume
+from paceline_constructs.guardrails.replaceable_name import replaceable_name
 from paceline_constructs.slurm.cluster import SlurmCluster
-
-# where PCS-ready images have their root volume (Amazon Linux 2023)
-_ROOT_DEVICE = "/dev/xvda"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +44,7 @@ class LoginNodes(Construct):
         pcs.CfnComputeNodeGroup(
             self,
             "Group",
-            name="login",
+            name=replaceable_name("login", props.instance_type),
             cluster_id=props.cluster.cluster_id,
             ami_id=props.image_id,
             iam_instance_profile_arn=props.instance_profile_arn,
@@ -67,21 +66,8 @@ class LoginNodes(Construct):
             "LaunchTemplate",
             launch_template_data=ec2.CfnLaunchTemplate.LaunchTemplateDataProperty(
                 security_group_ids=[group.security_group_id for group in groups],
-                metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
-                    http_tokens="required", http_put_response_hop_limit=1
-                ),
-                block_device_mappings=[
-                    ec2.CfnLaunchTemplate.BlockDeviceMappingProperty(
-                        device_name=_ROOT_DEVICE,
-                        ebs=ec2.CfnLaunchTemplate.EbsProperty(
-                            volume_size=props.volume_gib,
-                            volume_type="gp3",
-                            encrypted=True,
-                            kms_key_id=props.encryption_key.key_arn,
-                            delete_on_termination=True,
-                        ),
-                    )
-                ],
+                metadata_options=guarded_metadata(),
+                block_device_mappings=[root_volume(props.volume_gib, props.encryption_key)],
                 tag_specifications=[
                     ec2.CfnLaunchTemplate.TagSpecificationProperty(
                         resource_type=kind, tags=[CfnTag(key=key, value=value) for key, value in props.tags.items()]

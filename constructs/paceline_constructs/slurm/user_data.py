@@ -24,7 +24,7 @@ _SCRIPTS = ("common", "scratch", "mounts", "containers", "agent", "checks", "pro
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeProps:
     """What differs between nodes. The three parameters are names in SSM: user data can hold no weak reference, and the
-    values are read at boot. Without `agent_digest` no agent runs.
+    values are read at boot. Without `agent_digest` no agent runs; without `family` a node has no accelerators to count.
     """
 
     team: str

@@ -12,7 +12,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from paceline.catalog.fsx import LustreRules
-from paceline_constructs.network.closed_egress import close_egress
+from paceline_constructs.network.service_security_group import ServiceSecurityGroup
 
 # where the bucket's prefix appears in the file system
 DATA_PATH = "/data"
@@ -92,17 +92,12 @@ class LustreFileSystem(Construct):
 
     def _security_group(self, props: LustreFileSystemProps) -> ec2.SecurityGroup:
         """The servers' group. Lustre opens connections from both sides, and servers talk to each other."""
-        group = ec2.SecurityGroup(
-            self,
-            "SecurityGroup",
-            vpc=props.vpc,
-            description="Lustre between file servers and clients",
-            allow_all_outbound=False,
+        ports = props.rules.ports
+        group = ServiceSecurityGroup(
+            self, "SecurityGroup", vpc=props.vpc, description="Lustre from clients", clients=props.clients, ports=ports
         )
-        for first, last in props.rules.ports:
+        for first, last in ports:
             port = ec2.Port.tcp_range(first, last)
             group.connections.allow_internally(port, "Lustre between file servers")
-            group.connections.allow_from(props.clients, port, "Lustre from clients")
             group.connections.allow_to(props.clients, port, "Lustre to clients")
-        close_egress(group)
         return group

@@ -11,7 +11,7 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from paceline.catalog.fsx import OpenZfsRules
-from paceline_constructs.network.closed_egress import close_egress
+from paceline_constructs.network.service_security_group import ServiceSecurityGroup
 
 # what FSx calls the root volume to NFS clients
 _EXPORT = "/fsx"
@@ -44,6 +44,16 @@ class OpenZfsFileSystem(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, props: OpenZfsFileSystemProps) -> None:
         super().__init__(scope, construct_id)
         rules = props.rules
+        # the server opens no connection
+        group = ServiceSecurityGroup(
+            self,
+            "SecurityGroup",
+            vpc=props.vpc,
+            description="NFS from clients",
+            clients=props.clients,
+            ports=rules.ports,
+            udp=True,
+        )
         file_system = fsx.CfnFileSystem(
             self,
             "FileSystem",
@@ -51,7 +61,7 @@ class OpenZfsFileSystem(Construct):
             storage_type="SSD",
             storage_capacity=props.size_gib,
             subnet_ids=[props.subnet.subnet_id],
-            security_group_ids=[self._security_group(props).security_group_id],
+            security_group_ids=[group.security_group_id],
             kms_key_id=props.encryption_key.key_arn,
             open_zfs_configuration=fsx.CfnFileSystem.OpenZFSConfigurationProperty(
                 deployment_type=rules.deployment_type_available if props.highly_available else rules.deployment_type,
@@ -77,18 +87,3 @@ class OpenZfsFileSystem(Construct):
         file_system.apply_removal_policy(props.removal_policy)
         self.file_system_id = file_system.ref
         self.source = f"{file_system.attr_dns_name}:{_EXPORT}"
-
-    def _security_group(self, props: OpenZfsFileSystemProps) -> ec2.SecurityGroup:
-        """The server's group. The server opens no connection."""
-        group = ec2.SecurityGroup(
-            self,
-            "SecurityGroup",
-            vpc=props.vpc,
-            description="NFS from clients",
-            allow_all_outbound=False,
-        )
-        for first, last in props.rules.ports:
-            for port in (ec2.Port.tcp_range(first, last), ec2.Port.udp_range(first, last)):
-                group.connections.allow_from(props.clients, port, "NFS from clients")
-        close_egress(group)
-        return group

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Template
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from paceline.catalog.purchases import PurchaseKind, notice
 from paceline_constructs.capacity.end_alarms import EndAlarms, EndAlarmsProps
 
 END = datetime(2026, 12, 15, 11, 30, tzinfo=UTC)
@@ -49,6 +53,35 @@ def test_times_are_utc() -> None:
 
 def test_a_short_block_has_no_alarm_before_its_start() -> None:
     assert times(starts=datetime(2026, 12, 14, 11, 30, tzinfo=UTC)) == {"cron(0 9 15 12 ? 2026)"}
+
+
+@pytest.mark.parametrize(("early", "told"), [(timedelta(0), 3), (timedelta(minutes=-1), 3), (timedelta(minutes=1), 2)])
+def test_an_alarm_at_the_very_start_is_sent(early: timedelta, told: int) -> None:
+    """The block begins exactly seven days before its nodes are taken, or a minute beside it."""
+    assert len(times(starts=END - timedelta(minutes=30) - timedelta(days=7) + early)) == told
+
+
+@settings(max_examples=25)  # each synthesizes a stack
+@given(
+    ends=st.datetimes(
+        min_value=datetime(2026, 12, 1),
+        max_value=datetime(2040, 3, 1),
+        timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45)), timezone(-timedelta(hours=11))]),
+    ),
+    lasts=st.timedeltas(min_value=timedelta(minutes=1), max_value=timedelta(days=200)),
+    purchase=st.sampled_from(["capacity-block", "ultraserver-block", "training-plan", "odcr-attached"]),
+)
+def test_every_alarm_comes_in_time(ends: datetime, lasts: timedelta, purchase: PurchaseKind) -> None:
+    """Never late, never more than a minute early, never before the start; none is missing that could be sent."""
+    starts, taken = ends - lasts, ends - notice(purchase)
+    told = sorted(
+        datetime.strptime(time, "cron(%M %H %d %m ? %Y)").replace(tzinfo=UTC)
+        for time in times(starts=starts, ends=ends, purchase=purchase)
+    )
+    leads = (timedelta(days=7), timedelta(days=1), timedelta(hours=2))
+    due = [taken - lead for lead in leads if taken - lead >= starts]
+    assert len(told) == len(due)
+    assert all(timedelta(0) <= exact - sent < timedelta(minutes=1) for exact, sent in zip(due, told, strict=True))
 
 
 def test_without_an_end_nobody_is_told() -> None:

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import email
 import re
-import subprocess
-from pathlib import Path
 
-import pytest
 import yaml
 
-import paceline_constructs
 from paceline.catalog.slurm import pcs
 from paceline_constructs.slurm.settings import own_settings
 from paceline_constructs.slurm.user_data import BIN, MAX_BYTES, NodeProps, user_data
-
-ROOM = Path(paceline_constructs.__file__).parent
-SCRIPTS = sorted([*(ROOM / "slurm" / "node").glob("*.sh"), *(ROOM / "hyperpod" / "lifecycle").glob("*.sh")])
 
 TEXT = user_data(
     NodeProps(
@@ -61,13 +54,6 @@ def test_every_variable_that_a_script_reads_is_written() -> None:
     written = set(re.findall(r"^(PACELINE_\w+)=", files()["/etc/paceline/node.env"], re.MULTILINE))
     read = set(re.findall(r"\$\{?(PACELINE_\w+)", TEXT))
     assert read == written
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_bash_parses(script: Path) -> None:
-    done = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "\r" not in script.read_bytes().decode("ascii")
 
 
 def test_nothing_is_secret_and_nothing_comes_from_the_internet() -> None:

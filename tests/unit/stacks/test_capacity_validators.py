@@ -19,7 +19,7 @@ from paceline.spec.documents import Document
 from stacks.settings import Parameters, Team
 from stacks.settings.capacity import CapacitySource
 from stacks.validators.addresses import addresses_per_node
-from stacks.validators.capacity import expired, problems
+from stacks.validators.capacity import problems, untimely
 
 PARAMETERS = Path(__file__).parents[3] / "stacks" / "parameters"
 RESERVATION = {"reservation": "cr-0123456789abcdef0", "instances": 4}
@@ -92,8 +92,8 @@ def test_a_reservation_may_be_shared_while_it_is_large_enough() -> None:
 def test_what_is_over_is_refused_by_those_who_look_today_only() -> None:
     past = team(block={"purchase": {"kind": "capacity-block", **RESERVATION, **FORTNIGHT}})
     assert list(problems(*past)) == []
-    assert list(expired(*past, datetime(2026, 12, 15, 11, 29, tzinfo=UTC))) == []
-    [problem] = expired(*past, datetime(2026, 12, 15, 11, 30, tzinfo=UTC))
+    assert list(untimely(*past, datetime(2026, 12, 15, 11, 29, tzinfo=UTC))) == []
+    [problem] = untimely(*past, datetime(2026, 12, 15, 11, 30, tzinfo=UTC))
     assert "capacity.block.purchase.ends: ended at 2026-12-15 11:30 UTC" in problem.message
 
 

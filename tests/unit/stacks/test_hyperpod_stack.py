@@ -39,6 +39,10 @@ class Kubernetes:
 
 @pytest.fixture(scope="module")
 def for_eks(sandbox: TeamStage, cdk_flags: dict[str, Any]) -> Template:
+    return on_eks(sandbox, cdk_flags)
+
+
+def on_eks(sandbox: TeamStage, cdk_flags: dict[str, Any], **changes: Any) -> Template:
     pool = {"serves": "hyperpod", "instance_type": "p5.48xlarge", "zone": "use1-az1", "nodes": 4}
     data = sandbox.foundation.team.parameters.model_dump(mode="json") | {
         "capacity": {"pool": pool | {"purchase": {"kind": "on-demand"}}},
@@ -47,6 +51,7 @@ def for_eks(sandbox: TeamStage, cdk_flags: dict[str, Any]) -> Template:
             "zone": "use1-az1",
             "tiered_storage_percent": 20,
             "governance": GOVERNANCE,
+            **changes,
         },
     }
     team = Team(name="kube", parameters=Parameters.model_validate(data))
@@ -184,3 +189,12 @@ def test_publishes_its_arn(template: Template) -> None:
         "AWS::SSM::Parameter",
         {"Name": f"/paceline/other/{PARAMETER_HYPERPOD_CLUSTER_ARN}", "Value": Match.any_value()},
     )
+
+
+def test_tiered_storage_is_switched_off_by_saying_so(
+    sandbox: TeamStage, cdk_flags: dict[str, Any], template: Template
+) -> None:
+    """A property that an update leaves out keeps its value; Slurm has none."""
+    without = on_eks(sandbox, cdk_flags, tiered_storage_percent=None)
+    assert properties(without)["TieredStorageConfig"] == {"Mode": "Disable"}
+    assert "TieredStorageConfig" not in properties(template)

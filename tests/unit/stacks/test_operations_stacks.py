@@ -97,11 +97,6 @@ def actions(template: Template, role: str) -> set[str]:
     return {action for several in listed for action in several}
 
 
-@pytest.mark.parametrize("name", ["Observability", "Governance", "Delivery"])
-def test_template_is_what_was_reviewed(lab: TeamStage, name: str, snapshot: SnapshotAssertion) -> None:
-    assert template_of(lab, name).to_json() == snapshot(extension_class=JSONSnapshotExtension)
-
-
 @pytest.mark.parametrize("name", ["Scraped", "Own", "Governed"])
 def test_template_with_a_cluster_is_what_was_reviewed(
     clustered: TeamStage, name: str, snapshot: SnapshotAssertion

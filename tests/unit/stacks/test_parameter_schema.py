@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -51,3 +51,16 @@ def test_every_field_is_described(name: str, field: FieldInfo) -> None:
     extra = field.json_schema_extra
     assert isinstance(extra, dict)
     assert extra["update"] in ("live", "drain", "replace", "never")
+
+
+def test_every_list_refuses_repetitions() -> None:
+    def lists(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+        if isinstance(node, dict):
+            if node.get("type") == "array":
+                yield path, node
+            for key, part in node.items():
+                yield from lists(part, f"{path}.{key}")
+
+    found = dict(lists(Parameters.model_json_schema()))
+    assert found
+    assert [path for path, node in found.items() if not node.get("uniqueItems")] == []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,7 +78,7 @@ def test_an_unknown_team(checkout: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_diff_is_against_the_last_commit(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", "sandbox"]) == 0
-    assert capsys.readouterr().out == "sandbox: nothing changes against HEAD.\n"
+    assert capsys.readouterr().out.endswith("):\nNothing changes.\n")
     change(checkout, "access_log_days: 30", "access_log_days: 60")
     assert main(["diff", "sandbox", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -99,10 +101,40 @@ def test_what_it_cannot_be_compared_with(checkout: Path, capsys: pytest.CaptureF
 def test_a_team_that_was_not_there(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (checkout / "sandbox.yaml").rename(checkout / "vision.yaml")
     assert main(["diff", "vision"]) == 0
-    assert "vision does not exist at HEAD: everything is created." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith("vision, compared with HEAD (commit ")
+    assert "There is no such team there: everything is created." in said
+
+
+def test_a_file_that_was_deleted_takes_no_stack_with_it(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (checkout / "sandbox.yaml").rename(checkout / "vision.yaml")
+    assert main(["diff", "sandbox"]) == 1
+    said = capsys.readouterr().err
+    assert "hint: its stacks are where they were: `git checkout HEAD -- stacks/parameters/sandbox.yaml`" in said
 
 
 def test_the_plan_of_a_teardown(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["teardown-plan", "sandbox"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["account"], found["steps"][-1]["stack"]) == ("123456789012", "Foundation")
+    assert (found["account"], found["stacks"][-1]) == ("123456789012", "sandbox-Foundation")
+
+
+def test_diff_and_teardown_of_what_is_deployed(
+    checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = {"team": "sandbox", "account": "123456789012", "region": "us-east-1", "stacks": []}
+    file = tmp_path / "deployment.json"
+    file.write_text(json.dumps(nothing))
+    assert main(["diff", "sandbox", "--deployment", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("sandbox, compared with what is deployed in account 123456789012, us-east-1:\n")
+    assert main(["teardown-plan", "sandbox", "--deployment", str(file)]) == 0
+    assert json.loads(capsys.readouterr().out)["stacks"] == []
+
+
+def test_a_reader_that_leaves_gets_no_traceback(checkout: Path) -> None:
+    command = f"{sys.executable} -m stacks.commands show sandbox | true"
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from paceline.catalog.tables import read_table
 from paceline.spec.base import Record
 
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
 
 class Chart(Record):
-    """A Helm chart. Without a version nobody has verified one."""
+    """A Helm chart. Without a version nobody has verified one.
+
+    `digest` is that of the manifest in an oci:// repository, of the archive in an https:// one; None is unknown.
+    """
 
     repository: str
     name: str
     version: str | None
+    digest: Digest | None
 
 
 class ImageValues(Record):
@@ -27,10 +33,11 @@ class ImageValues(Record):
 
 
 class SoftwareImage(Record):
-    """A public image, and how the chart is told to take it from elsewhere."""
+    """A public image, and how the chart is told to take it from elsewhere. `digest` None is unknown."""
 
     name: str
     tag: str | None
+    digest: Digest | None
     values: ImageValues
 
     @property

@@ -108,6 +108,8 @@ def export_model(
             f"{repository.uri(manifest.step)}: does not say which model it holds", "resume the run and save once more"
         )
     dtype = dtype or huggingface.stored_type(manifest.model)
+    if dtype not in FLOATS:
+        raise CheckpointError(f"{repository.uri(manifest.step)}: {dtype} cannot be written", "choose one with --dtype")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:

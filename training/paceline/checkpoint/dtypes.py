@@ -27,11 +27,17 @@ FLOATS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
 def cast(values: Array, source: str, target: str) -> Array:
-    """`values` of floating type `source` as `target`, rounded to the nearest, ties to even, as torch does."""
+    """`values` of floating type `source` as `target`, rounded to the nearest, ties to even, as torch does.
+
+    What is too large becomes infinite.
+    """
     if source == target:
         return values
     wide = _widened(values) if source == "BF16" else values.astype("<f4", copy=False)
-    return _rounded(wide) if target == "BF16" else wide.astype(NUMPY[target])
+    if target == "BF16":
+        return _rounded(wide)
+    with np.errstate(over="ignore"):
+        return wide.astype(NUMPY[target])
 
 
 def _widened(halves: Array) -> Array:

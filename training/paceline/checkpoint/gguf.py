@@ -65,7 +65,9 @@ def _read(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         from gguf import GGUFReader
     except ImportError as cause:
-        raise CheckpointError(f"{source}: reading GGUF needs the package `gguf`", "pip install gguf") from cause
+        raise CheckpointError(
+            f"{source}: reading GGUF needs the package `gguf`", "pip install 'paceline[gguf]'"
+        ) from cause
     try:
         reader = GGUFReader(source)
         metadata = {name: field.contents() for name, field in reader.fields.items()}

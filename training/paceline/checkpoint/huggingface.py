@@ -124,8 +124,10 @@ def _document(path: Path) -> dict[str, Any]:
 def _weight_files(directory: Path) -> list[Path]:
     """In the order of their names."""
     if (directory / INDEX_NAME).is_file():
-        names = set(_document(directory / INDEX_NAME).get("weight_map", {}).values())
-        return [directory / name for name in sorted(names)]
+        weight_map = _document(directory / INDEX_NAME).get("weight_map")
+        if not isinstance(weight_map, dict):
+            raise CheckpointError(f"{directory / INDEX_NAME}: weight_map: missing", _DAMAGED)
+        return [directory / name for name in sorted(set(map(str, weight_map.values())))]
     if not (single := directory / "model.safetensors").is_file():
         raise CheckpointError(
             f"{directory}: neither model.safetensors nor {INDEX_NAME}", "save the model as safetensors first"

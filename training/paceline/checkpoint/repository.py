@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pydantic import ValidationError
 
@@ -106,6 +106,11 @@ class CheckpointRepository:
                 "take an older checkpoint",
             )
         return content
+
+    def contents(self, step: int, files: Iterable[CheckpointFile]) -> Iterator[tuple[str, memoryview]]:
+        """Verified files of a checkpoint, one at a time, each with its place for messages."""
+        for file in files:
+            yield f"{self.uri(step)}/{file.name}", memoryview(self.read(step, file))
 
     def verify(self, step: int) -> CheckpointManifest:
         """Read every byte of a checkpoint and compare it with its manifest."""

@@ -1,32 +1,27 @@
-"""Start from a model that exists: its parameters, and nothing else, from an imported or a trained checkpoint."""
+"""Start from a model that exists, imported or trained: is it the one that the recipe means? No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from paceline.checkpoint.huggingface import family_of
 from paceline.checkpoint.repository import CheckpointRepository
-from paceline.checkpoint.restore import fill
 from paceline.clients.object_store import open_store
 from paceline.models.families import FAMILIES
 from paceline.recipe.schema import ModelChoice
 from paceline.spec.errors import CheckpointError, Problem
 from paceline.spec.manifest import CheckpointManifest
 
-if TYPE_CHECKING:
-    from paceline.engines.base import LogicalShard
-
 # how to begin and how far one dared to go: neither changes what the weights compute
 _FREE = ("initializer_range", "max_position_embeddings", "router_aux_loss_coef")
 
 
-def fill_weights(state: Mapping[str, LogicalShard], choice: ModelChoice, root: str, vocabulary: int) -> int:
-    """Copy the parameters of the newest checkpoint at `root` into `state`; bytes copied.
+def find_weights(choice: ModelChoice, root: str, vocabulary: int) -> tuple[CheckpointRepository, CheckpointManifest]:
+    """The newest checkpoint at `root`, whose parameters a run starts from.
 
-    The rest of `state`, the optimizer's, is left as it is. Raises CheckpointError when there is none, when it is
-    damaged, or when its model is not the one that the recipe chose for data of `vocabulary` tokens.
+    Raises CheckpointError when there is none, or when its model is not the one that the recipe chose for data of
+    `vocabulary` tokens. Its files are not read.
     """
     repository = CheckpointRepository(open_store(root, CheckpointError))
     steps = repository.steps()
@@ -37,12 +32,7 @@ def fill_weights(state: Mapping[str, LogicalShard], choice: ModelChoice, root: s
     manifest = repository.manifest(steps[0])
     if problems := list(_differences(choice, manifest, repository.uri(manifest.step), vocabulary)):
         raise CheckpointError.of(problems)
-    parameters = {name: shard for name, shard in state.items() if not name.startswith("optimizer.")}
-    files = (
-        (f"{repository.uri(manifest.step)}/{file.name}", memoryview(repository.read(manifest.step, file)))
-        for file in manifest.files
-    )
-    return fill(parameters, files)
+    return repository, manifest
 
 
 def _differences(choice: ModelChoice, manifest: CheckpointManifest, where: str, vocabulary: int) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ A family adds its own fields, and says what a checkpoint of it holds. Its sizes 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cache
 from importlib.resources import files
@@ -100,16 +100,21 @@ class DecoderConfig:
         known["rope_theta"] = rope.pop("rope_theta", known.get("rope_theta"))
         kind = rope.pop("rope_type", rope.pop("type", "default"))
         known["rope_scaling"] = rope if kind == "llama3" else None
-        if "head_dim" not in known and "num_attention_heads" in known and "hidden_size" in known:
-            known["head_dim"] = known["hidden_size"] // known["num_attention_heads"]
-        missing = [f.name for f in fields(cls) if f.default is MISSING and known.get(f.name) is None]
-        problems = [Problem(message=f"{source}: {name}: missing", hint="complete the file") for name in missing]
-        if kind not in ("default", "llama3"):
+        hidden, heads = known.get("hidden_size"), known.get("num_attention_heads")
+        if "head_dim" not in known and isinstance(hidden, int) and isinstance(heads, int):
+            known["head_dim"] = hidden // heads
+        problems = [Problem(message=f"{source}: {what}", hint="complete the file") for what in _incomplete(cls, known)]
+        if kind == "llama3":
+            lacking = [f"rope_scaling.{what}" for what in _incomplete(RopeScaling, rope)]
+            problems += [Problem(message=f"{source}: {what}", hint="complete the file") for what in lacking]
+        elif kind != "default":
             problems.append(Problem(message=f"{source}: rope type `{kind}` is not supported", hint=_NOT_TRAINED))
         for key, value in cls.fixed.items():
             if known.get(key, value) != value:
                 message = f"{source}: {key}: is {known[key]!r}, {cls.family} is trained with {value!r} only"
                 problems.append(Problem(message=message, hint=_NOT_TRAINED))
+        if not problems and known["num_attention_heads"] % known["num_key_value_heads"]:
+            problems.append(Problem(message=f"{source}: num_key_value_heads does not divide num_attention_heads"))
         if problems:
             raise CheckpointError.of(problems)
         return cls._of({f.name: known[f.name] for f in fields(cls) if known.get(f.name) is not None})
@@ -117,7 +122,7 @@ class DecoderConfig:
     @classmethod
     def _of(cls, values: Mapping[str, Any]) -> Self:
         scaling = values.get("rope_scaling")
-        return cls(**{**values, "rope_scaling": RopeScaling(**scaling) if scaling else None})
+        return cls(**{**values, "rope_scaling": _scaling(scaling) if scaling else None})
 
     def to_hugging_face(self) -> dict[str, Any]:
         """The `config.json` of this model."""
@@ -163,6 +168,21 @@ class DecoderConfig:
     def parameters(self) -> int:
         """Number of trained parameters."""
         return sum(map(math.prod, self.tensors().values()))
+
+
+def _incomplete(kind: type, values: Mapping[str, Any]) -> Iterator[str]:
+    """Which fields of the dataclass `kind` are missing or are no numbers in `values`."""
+    numbers: dict[str, type | tuple[type, ...]] = {"int": int, "float": (int, float)}
+    for field in fields(kind):
+        value = values.get(field.name)
+        if value is None and field.default is MISSING:
+            yield f"{field.name}: missing"
+        elif value is not None and not isinstance(value, numbers.get(str(field.type), object)):
+            yield f"{field.name}: is {value!r}, not a number"
+
+
+def _scaling(values: Mapping[str, Any]) -> RopeScaling:
+    return RopeScaling(**{field.name: values[field.name] for field in fields(RopeScaling)})
 
 
 def sparse_tensors(prefix: str, names: tuple[str, str, str], experts: int, hidden: int, intermediate: int) -> Shapes:

@@ -40,6 +40,7 @@ PARAMETER_REPOSITORY_PREFIX = "registry/repository-prefix"
 PARAMETER_EKS_CLUSTER = "eks/cluster-name"
 PARAMETER_EKS_NODE_ROLE = "eks/node-role-arn"
 PARAMETER_EKS_SOFTWARE_PROJECT = "eks/software-project"
+PARAMETER_EKS_MIRROR_PROJECT = "eks/mirror-project"
 PARAMETER_SLURM_CLUSTER_ID = "slurm/cluster-id"
 PARAMETER_SLURM_HOMES = "slurm/homes"  # what a node mounts as /home
 PARAMETER_SLURM_LUSTRE = "slurm/lustre"  # what a node mounts as /fsx
@@ -53,16 +54,22 @@ PARAMETER_GRAFANA_ENDPOINT = "observability/grafana-endpoint"
 PARAMETER_RUN_ROLE = "governance/run-role"
 PARAMETER_RESEARCHER_ROLE = "governance/researcher-role"
 PARAMETER_OPERATOR_ROLE = "governance/operator-role"
+PARAMETER_CONTROLLER_ROLE = "governance/controller-role"
 PARAMETER_DEPLOYER_ROLE = "delivery/deployer-role"
 PARAMETER_PREVIEW_ROLE = "delivery/preview-role"
+PARAMETER_RECORD = "record/parameters-sha256"  # of the parameters that the team was last deployed from, whole
 
 # Where paceline's own programs run.
 SYSTEM_NAMESPACE = "paceline-system"
+
+# Where they show their metrics, in a pod of their own. The number is OpenTelemetry's default for a Prometheus exporter.
+METRICS_PORT = 9464
 
 # Pods that have a role of their own, as (namespace, service account).
 RUN_POD = ("paceline-runs", "paceline-run")
 PROMETHEUS_POD = ("paceline-observability", "prometheus")
 GRAFANA_POD = ("paceline-observability", "grafana")
+CONTROLLER_POD = (SYSTEM_NAMESPACE, "paceline-controller")
 
 
 def parameter_capacity(source: str) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from paceline.checkpoint.repository import CheckpointRepository
 from paceline.clients.object_store import open_store
 from paceline.journal.writer import Journal
-from paceline.models.families import FAMILIES
 from paceline.plan.layout import derive
 from paceline.recipe.schema import Recipe
 from paceline.spec.errors import CheckpointError, PacelineError
@@ -28,8 +27,6 @@ class Committer:
     def __init__(self, job: JobSpec, journal: Journal) -> None:
         self._job = job
         self._recipe = Recipe.model_validate(job.recipe)
-        choice = self._recipe.model
-        self._model = FAMILIES[choice.family].preset(choice.preset, vocabulary=job.vocabulary).to_hugging_face()
         self._journal = journal
         self._repository: CheckpointRepository | None = None
         self._committing: asyncio.Task[None] | None = None
@@ -80,7 +77,7 @@ class Committer:
             trainer=shards[0].trainer,
             files=tuple(shard.file for shard in shards),
             parent=self._parent,
-            model=self._model,
+            model=self._job.model,
         )
         try:
             repository = self._open()

@@ -18,7 +18,7 @@ from paceline.checkpoint.repository import CheckpointRepository
 from paceline.checkpoint.restore import fill
 from paceline.checkpoint.segment import SegmentHeader
 from paceline.checkpoint.snapshot import Snapshotter
-from paceline.checkpoint.weights import fill_weights
+from paceline.checkpoint.weights import find_weights
 from paceline.clients.object_store import open_store
 from paceline.data.index import TokenDataset
 from paceline.data.loader import Loader
@@ -124,7 +124,10 @@ class Worker:
         if promotion.restore_from == "nothing":
             model = self._recipe.model
             if model.weights is not None:
-                fill_weights(self._engine.state(), model, model.weights, self._job.vocabulary)
+                repository, manifest = find_weights(model, model.weights, self._job.vocabulary)
+                state = self._engine.state().items()
+                parameters = {name: shard for name, shard in state if not name.startswith("optimizer.")}
+                fill(parameters, repository.contents(manifest.step, manifest.files))
             return TrainerState(step=0, tokens=0, next_index=0, ledger=self._job.data_order)
         if promotion.restore_from == "memory":
             trainer, copied = self._from_memory(promotion)
@@ -154,11 +157,7 @@ class Worker:
         manifest = repository.manifest(promotion.restore_step)
         # in the layout that it was written in, a rank needs its own file only
         files = sorted(manifest.files, key=lambda file: file.rank != promotion.rank)
-        contents = (
-            (f"{repository.uri(manifest.step)}/{file.name}", memoryview(repository.read(manifest.step, file)))
-            for file in files
-        )
-        return manifest.trainer, fill(self._engine.state(), contents)
+        return manifest.trainer, fill(self._engine.state(), repository.contents(manifest.step, files))
 
     def _snapshot_ready(
         self, journal: Journal, promotion: Promote, index: int, header: SegmentHeader, seconds: float, persist: bool

@@ -1,6 +1,7 @@
 #!/bin/bash
 # paceline's node agent, from the team's registry, by digest: what was reviewed is what runs.
 set -euo pipefail
+# shellcheck source=common.sh
 source /opt/paceline/bin/common
 [ -n "$PACELINE_AGENT_DIGEST" ] || exit 0
 set_region
@@ -11,7 +12,12 @@ aws ecr get-login-password | docker login --username AWS --password-stdin "$regi
 docker pull --quiet "$image"
 docker logout "$registry"
 
-# privileged: it reads accelerators, EFA devices and the kernel's log
+gpus=()
+if [ "$PACELINE_FAMILY" = nvidia ]; then
+    gpus=(--gpus all)
+fi
+# privileged: it reads accelerators, EFA devices and the kernel's log beside the jobs that hold them. At /run/paceline the
+# supervisors of the node's jobs listen for faults.
 cat >/etc/systemd/system/paceline-agent.service <<UNIT
 [Unit]
 Description=paceline node agent
@@ -20,8 +26,9 @@ Requires=docker.service
 
 [Service]
 ExecStartPre=-/usr/bin/docker rm --force paceline-agent
-ExecStart=/usr/bin/docker run --rm --name paceline-agent --network host --pid host --privileged \\
-    --env PACELINE_TEAM=$PACELINE_TEAM --env AWS_REGION=$AWS_REGION --volume /dev:/dev $image
+ExecStart=/usr/bin/docker run --rm --name paceline-agent --network host --pid host --privileged ${gpus[*]} \\
+    --env PACELINE_TEAM=$PACELINE_TEAM --env PACELINE_NODE=%H --env AWS_REGION=$AWS_REGION \\
+    --volume /dev:/dev --volume /run/paceline:/run/paceline --entrypoint paceline $image agent
 ExecStop=/usr/bin/docker stop paceline-agent
 Restart=always
 RestartSec=10
@@ -30,4 +37,6 @@ RestartSec=10
 WantedBy=multi-user.target
 UNIT
 systemctl daemon-reload
-systemctl enable --now paceline-agent.service
+systemctl enable paceline-agent.service
+# not start: another image is to take over from the one that runs
+systemctl restart paceline-agent.service

@@ -1,11 +1,16 @@
+# shellcheck shell=bash
 # check_node: prints what is wrong with the node, in a few words, or nothing. Takes about a second.
 # Sourced by prolog.sh and health.sh.
+# shellcheck source=common.sh
 source /opt/paceline/bin/common
 
 check_node() {
-    local found path
+    local found listed path
     case "$PACELINE_FAMILY" in
-        nvidia) found=$(timeout 30 nvidia-smi --list-gpus | wc -l) ;;
+        nvidia)
+            listed=$(timeout 30 nvidia-smi --list-gpus 2>/dev/null) || echo "nvidia-smi fails with $?"
+            found=$(grep -c ^GPU <<<"$listed")
+            ;;
         neuron) found=$(find /dev -maxdepth 1 -name 'neuron[0-9]*' | wc -l) ;;
         *) found=$PACELINE_ACCELERATORS ;;
     esac

@@ -1,5 +1,7 @@
+# shellcheck shell=bash
 # What the node is (node.env, written by cloud-init) and how it reads what the team's stacks have published.
 # Sourced by the other scripts.
+# shellcheck source=/dev/null
 source /etc/paceline/node.env
 
 # the binaries of the one Slurm that PCS has activated

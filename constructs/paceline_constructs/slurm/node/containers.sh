@@ -1,6 +1,7 @@
 #!/bin/bash
 # Enroot's images on the fastest local storage. The image of the node holds Enroot and Pyxis.
 set -euo pipefail
+# shellcheck source=common.sh
 source /opt/paceline/bin/common
 [ "$PACELINE_CONTAINERS" = 1 ] || exit 0
 

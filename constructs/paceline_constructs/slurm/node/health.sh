@@ -1,6 +1,7 @@
 #!/bin/bash
 # Slurm's HealthCheckProgram, on idle nodes. It drains its node, and takes back only what it drained itself.
 set -uo pipefail
+# shellcheck source=checks.sh
 source /opt/paceline/bin/checks
 
 node=$(hostname -s)

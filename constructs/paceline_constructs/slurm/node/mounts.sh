@@ -1,6 +1,7 @@
 #!/bin/bash
 # Shared file systems as systemd automounts: an /etc/fstab entry would hang the boot when a server does not answer.
 set -euo pipefail
+# shellcheck source=common.sh
 source /opt/paceline/bin/common
 set_region
 
@@ -38,5 +39,8 @@ UNIT
     timeout 150 stat "$1/." >/dev/null
 }
 
-automount /home "$(parameter "$PACELINE_HOMES_PARAMETER")" nfs nfsvers=4.1,nconnect=16,rsize=1048576,wsize=1048576,noatime
-automount /fsx "$(parameter "$PACELINE_LUSTRE_PARAMETER")" lustre noatime,flock
+# assigned first: a command that fails inside of arguments ends nothing
+homes=$(parameter "$PACELINE_HOMES_PARAMETER")
+lustre=$(parameter "$PACELINE_LUSTRE_PARAMETER")
+automount /home "$homes" nfs nfsvers=4.1,nconnect=16,rsize=1048576,wsize=1048576,noatime
+automount /fsx "$lustre" lustre noatime,flock

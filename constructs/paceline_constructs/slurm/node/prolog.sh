@@ -1,6 +1,7 @@
 #!/bin/bash
 # Before a job's first task on this node. Another exit status than 0 drains the node and requeues the job.
 set -uo pipefail
+# shellcheck source=checks.sh
 source /opt/paceline/bin/checks
 
 problems=$(check_node)

@@ -214,6 +214,23 @@ def test_a_checkpoint_that_does_not_know_its_model_is_not_exported(
         export(repository, tmp_path / "out")
 
 
+def test_a_type_that_cannot_be_written_is_told(tmp_path: Path, repository: CheckpointRepository) -> None:
+    source = write_model(tmp_path / "in", "llama")
+    document = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps(document | {"torch_dtype": "float8_e4m3fn"}))
+    import_model(source, repository, progress=no_progress)
+    with pytest.raises(CheckpointError, match="float8_e4m3fn cannot be written"):
+        export(repository, tmp_path / "out")
+    assert tensors(export(repository, tmp_path / "out", dtype="bfloat16")) == tensors(source)
+
+
+def test_an_index_without_files_is_told(tmp_path: Path, repository: CheckpointRepository) -> None:
+    source = write_model(tmp_path / "in", "llama")
+    (source / "model.safetensors.index.json").write_text('{"weight_map": []}')
+    with pytest.raises(CheckpointError, match="weight_map: missing"):
+        import_model(source, repository, progress=no_progress)
+
+
 def test_every_stored_type_has_a_numpy_type_of_its_size() -> None:
     from paceline.checkpoint.shard_file import ITEM_BYTES
 

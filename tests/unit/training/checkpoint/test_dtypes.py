@@ -20,7 +20,7 @@ def test_types_change_as_torch_changes_them(numbers: list[float]) -> None:
         stored = torch.tensor(numbers, dtype=torch.float32).to(getattr(torch, source))
         raw = stored.view(torch.uint16).numpy() if source == "bfloat16" else stored.numpy()
         for target in FLOATS:
-            with np.errstate(over="ignore"):
+            with np.errstate(over="raise", invalid="raise"):
                 result = cast(raw, FLOATS[source], FLOATS[target])
             assert result.dtype == np.dtype(NUMPY[FLOATS[target]])
             expected = stored.to(getattr(torch, target))

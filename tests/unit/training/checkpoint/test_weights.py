@@ -8,7 +8,8 @@ import torch
 from paceline.checkpoint.convert import import_model
 from paceline.checkpoint.huggingface import create_weights, write_json
 from paceline.checkpoint.repository import CheckpointRepository
-from paceline.checkpoint.weights import fill_weights
+from paceline.checkpoint.restore import fill
+from paceline.checkpoint.weights import find_weights
 from paceline.clients.object_store import DirectoryStore
 from paceline.engines.base import LogicalShard
 from paceline.models.families import FAMILIES
@@ -33,25 +34,16 @@ def root(tmp_path: Path) -> str:
     return str(tmp_path / "checkpoint")
 
 
-def rows_of_rank_one() -> dict[str, LogicalShard]:
-    """The second half of every tensor, and optimizer state."""
+def test_a_rank_gets_its_rows(root: str) -> None:
     state = {}
     for name, shape in FAMILIES["mistral"].preset("debug", vocabulary=VOCABULARY).tensors().items():
         half = shape[0] // 2
         tensor = torch.full((shape[0] - half, *shape[1:]), torch.nan)
         offset = (half,) + (0,) * (len(shape) - 1)
         state[name] = LogicalShard(tensor=tensor, global_shape=shape, offset=offset)
-        state[f"optimizer.exp_avg.{name}"] = LogicalShard(tensor=torch.ones(3), global_shape=shape, offset=offset)
-    return state
-
-
-def test_a_rank_gets_its_rows_and_its_optimizer_is_left_alone(root: str) -> None:
-    state = rows_of_rank_one()
-    optimizer = [name for name in state if name.startswith("optimizer.")]
-    fill_weights(state, ModelChoice(family="mistral", preset="debug"), root, VOCABULARY)
-    parameters = [shard for name, shard in state.items() if name not in optimizer]
-    assert [shard.tensor.unique().tolist() for shard in parameters] == [[n] for n in range(len(parameters))]
-    assert all(torch.equal(state[name].tensor, torch.ones(3)) for name in optimizer)
+    repository, manifest = find_weights(ModelChoice(family="mistral", preset="debug"), root, VOCABULARY)
+    fill(state, repository.contents(manifest.step, manifest.files))
+    assert [shard.tensor.unique().tolist() for shard in state.values()] == [[n] for n in range(len(state))]
 
 
 @pytest.mark.parametrize(
@@ -68,10 +60,10 @@ def test_a_rank_gets_its_rows_and_its_optimizer_is_left_alone(root: str) -> None
 )
 def test_weights_of_another_model_are_refused(root: str, choice: ModelChoice, vocabulary: int, message: str) -> None:
     with pytest.raises(CheckpointError) as caught:
-        fill_weights({}, choice, root, vocabulary)
+        find_weights(choice, root, vocabulary)
     assert message in caught.value.render()
 
 
 def test_a_place_without_weights_is_told(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no checkpoint here"):
-        fill_weights({}, ModelChoice(preset="debug"), str(tmp_path), VOCABULARY)
+        find_weights(ModelChoice(preset="debug"), str(tmp_path), VOCABULARY)

@@ -67,9 +67,10 @@ def client(account: str) -> Callable[[str], Any]:
             key.lower(): value.decode() if isinstance(value, bytes) else value for key, value in request.headers.items()
         }
         place = urlsplit(request.url)
-        query = parse_qs(place.query)
+        query = parse_qs(place.query, keep_blank_values=True)  # S3: ?lifecycle
         service = detect_service(request.method, place.path, headers, query)
-        body = request.body.encode() if isinstance(request.body, str) else request.body or b""
+        body = request.body.read() if hasattr(request.body, "read") else request.body or b""
+        body = body.encode() if isinstance(body, str) else body
         handled = app.SERVICE_HANDLERS[service](request.method, place.path, headers, body, query)
         status, answered, content = asyncio.run(handled)
         response = AWSResponse(request.url, status, HeadersDict(answered), None)

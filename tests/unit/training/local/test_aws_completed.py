@@ -58,6 +58,7 @@ def test_a_cluster_and_its_node_group(provision: Any, client: Client, subnet: st
     assert cluster["resourcesVpcConfig"]["endpointPublicAccess"] is False
     given = {
         "ClusterName": name,
+        "LaunchTemplate": {"Id": "lt-1", "Version": "1"},
         "NodegroupName": "gpu",
         "NodeRole": role,
         "Subnets": [subnet],
@@ -73,6 +74,8 @@ def test_a_cluster_and_its_node_group(provision: Any, client: Client, subnet: st
     assert shown["capacityType"] == "CAPACITY_BLOCK"
     assert shown["labels"] == {"Team": "vision"}
     assert shown["scalingConfig"]["maxSize"] == 2
+    assert not shown.keys() & {"instanceTypes", "diskSize"}
+    assert "remoteAccessSecurityGroup" not in shown["resources"]
     (override,) = shown["nodeRepairConfig"]["nodeRepairConfigOverrides"]
     assert (override["nodeUnhealthyReason"], override["repairAction"]) == ("NvidiaXID79Error", "Replace")
     update("AWS::EKS::Nodegroup", group, given, {**given, "NodeRepairConfig": {"Enabled": False}})
@@ -153,8 +156,6 @@ def test_an_identity_provider(provision: Any, client: Client, account: str) -> N
 
 
 def test_an_identifier_of_several_parts(provision: Any, subnet: str) -> None:
-    block, attributes = provision("AWS::EC2::VPCCidrBlock", {"VpcId": "vpc-1", "CidrBlock": "100.64.0.0/16"})
-    assert block == attributes["Id"]
     reserved = {"SubnetId": subnet, "Cidr": "10.1.0.0/28", "ReservationType": "prefix"}
     reservation, _ = provision("AWS::EC2::SubnetCidrReservation", reserved)
     assert reservation.startswith("scr-")

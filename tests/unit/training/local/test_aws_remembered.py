@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ def test_prometheus(provision: Any, client: Client) -> None:
         "Alias": "vision",
         "AlertManagerDefinition": "receivers: []",
         "LoggingConfiguration": {"LogGroupArn": logs},
+        "WorkspaceConfiguration": {"RetentionPeriodInDays": 150},
     }
     arn, attributes = provision("AWS::APS::Workspace", {**given, "Tags": [{"Key": "team", "Value": "vision"}]})
     rules = {"Workspace": arn, "Name": "training", "Data": "groups: []"}
@@ -34,6 +36,8 @@ def test_prometheus(provision: Any, client: Client) -> None:
     assert alerts["data"] == b"receivers: []"
     logging = amp.describe_logging_configuration(workspaceId=identifier)["loggingConfiguration"]
     assert logging["logGroupArn"] == logs
+    kept = amp.describe_workspace_configuration(workspaceId=identifier)["workspaceConfiguration"]
+    assert (kept["status"], kept["retentionPeriodInDays"]) == ({"statusCode": "ACTIVE"}, 150)
     (namespace,) = amp.list_rule_groups_namespaces(workspaceId=identifier)["ruleGroupsNamespaces"]
     assert namespace["name"] == "training"
     one = amp.describe_rule_groups_namespace(workspaceId=identifier, name="training")["ruleGroupsNamespace"]
@@ -69,6 +73,8 @@ def test_grafana(provision: Any, client: Client) -> None:
     shown = grafana.describe_workspace(workspaceId=identifier)["workspace"]
     assert (shown["endpoint"], shown["status"]) == (attributes["Endpoint"], "ACTIVE")
     assert (shown["authentication"]["providers"], shown["workspaceRoleArn"]) == (["AWS_SSO"], given["RoleArn"])
+    signs_in = grafana.describe_workspace_authentication(workspaceId=identifier)["authentication"]
+    assert signs_in["providers"] == ["AWS_SSO"]
 
 
 def test_a_slurm_cluster_with_its_groups_and_queues(provision: Any, client: Client) -> None:
@@ -108,6 +114,7 @@ def test_a_slurm_cluster_with_its_groups_and_queues(provision: Any, client: Clie
     of = {"clusterIdentifier": "speech"}
     found = pcs.get_compute_node_group(**of, computeNodeGroupIdentifier="trn2")["computeNodeGroup"]
     assert (found["purchaseOption"], found["scalingConfiguration"]["maxInstanceCount"]) == ("CAPACITY_BLOCK", 4)
+    assert found["customLaunchTemplate"] == {"id": "lt-1", "version": "1"}
     assert [item["name"] for item in pcs.list_queues(**of)["queues"]] == ["training"]
     answer = pcs.get_queue(**of, queueIdentifier="training")["queue"]
     assert answer["computeNodeGroupConfigurations"] == [{"computeNodeGroupId": made["Id"]}]
@@ -163,7 +170,24 @@ def test_task_governance(provision: Any, client: Client) -> None:
     assert (found["SchedulerConfig"], found["Status"]) == (weights, "Created")
     assert len(sagemaker.list_cluster_scheduler_configs()["ClusterSchedulerConfigSummaries"]) == 1
     assert [item["Name"] for item in sagemaker.list_compute_quotas()["ComputeQuotaSummaries"]] == ["vision"]
+    assert len(sagemaker.list_compute_quotas(ClusterArn=cluster, MaxResults=5)["ComputeQuotaSummaries"]) == 1
+    assert sagemaker.list_compute_quotas(ClusterArn=f"{cluster}0")["ComputeQuotaSummaries"] == []
+    with pytest.raises(ClientError, match="cannot list by NameContains"):
+        sagemaker.list_compute_quotas(NameContains="vis")
     assert sagemaker.describe_compute_quota(ComputeQuotaId=quota["ComputeQuotaId"])["ComputeQuotaTarget"] == target
+
+
+def test_a_document_beside_the_parameters_of_ministack(provision: Any, client: Client) -> None:
+    content = {"schemaVersion": "1.0", "sessionType": "Standard_Stream"}
+    name, _ = provision("AWS::SSM::Document", {"Name": "shell", "DocumentType": "Session", "Content": content})
+    ssm = client("ssm")
+    assert [found["Name"] for found in ssm.list_documents()["DocumentIdentifiers"]] == [name]
+    assert ssm.describe_document(Name=name)["Document"]["Status"] == "Active"
+    assert json.loads(ssm.get_document(Name=name)["Content"]) == content
+    with pytest.raises(ClientError, match="InvalidDocument"):
+        ssm.get_document(Name="none")
+    ssm.put_parameter(Name="/paceline/a", Value="b", Type="String")
+    assert ssm.get_parameter(Name="/paceline/a")["Parameter"]["Value"] == "b"
 
 
 def test_what_is_not_there_is_refused_as_the_service_does(client: Client, provision: Any) -> None:

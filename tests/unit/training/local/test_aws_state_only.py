@@ -69,10 +69,25 @@ def test_a_create_only_property_makes_a_new_resource(provision: Any, store: Stor
 
 def test_a_nested_create_only_property_makes_a_new_resource(provision: Any, store: Store) -> None:
     name = "AWS::SageMaker::Cluster"
+    old: dict[str, Any] = {"Orchestrator": {"Eks": {"ClusterArn": "arn:a"}}}
+    new = {"Orchestrator": {"Eks": {"ClusterArn": "arn:b"}}}
+    physical_id, _ = provision(name, old)
+    new_id, _ = update(name, physical_id, old, new)
+    assert new_id != physical_id
+    assert len({resource.properties["ClusterName"] for resource in store.all(name)}) == 2
+
+
+def test_a_resource_with_a_name_of_its_own_cannot_be_made_anew(provision: Any, store: Store) -> None:
+    name = "AWS::SageMaker::Cluster"
     old = {"ClusterName": "pod", "Orchestrator": {"Eks": {"ClusterArn": "arn:a"}}}
     physical_id, _ = provision(name, old)
-    new_id, _ = update(name, physical_id, old, {**old, "Orchestrator": {"Eks": {"ClusterArn": "arn:b"}}})
-    assert new_id != physical_id
+    with pytest.raises(ValueError, match="with identifier 'pod' already exists"):
+        update(name, physical_id, old, {**old, "Orchestrator": {"Eks": {"ClusterArn": "arn:b"}}})
+    queue = {"Name": "gpu", "ClusterId": "pcs_a"}
+    provision("AWS::PCS::Queue", queue)
+    provision("AWS::PCS::Queue", {**queue, "ClusterId": "pcs_b"})  # another cluster's names are its own
+    with pytest.raises(ValueError, match="'gpu' already exists"):
+        provision("AWS::PCS::Queue", queue)
 
 
 def test_deleting_twice_is_no_error(provision: Any, store: Store) -> None:

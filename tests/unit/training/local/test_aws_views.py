@@ -46,6 +46,15 @@ def test_a_file_system(file_system: str, account: str) -> None:
     assert len(shown["LustreConfiguration"]["MountName"]) == 8
 
 
+def test_a_file_system_of_another_type(provision: Any) -> None:
+    settings = {"DeploymentType": "SINGLE_AZ_HA_2", "ThroughputCapacity": 640}
+    given = {"FileSystemType": "OPENZFS", "StorageCapacity": 2048, "SubnetIds": ["s"], "OpenZFSConfiguration": settings}
+    identifier, attributes = provision("AWS::FSx::FileSystem", given)
+    (shown,) = fsx("DescribeFileSystems", FileSystemIds=[identifier])[1]["FileSystems"]
+    assert shown["OpenZFSConfiguration"] == {**settings, "RootVolumeId": attributes["RootVolumeId"]}
+    assert "LustreConfiguration" not in shown
+
+
 def test_associations_of_one_file_system(provision: Any, file_system: str) -> None:
     for owner in (file_system, "fs-other"):
         properties = {"FileSystemId": owner, "FileSystemPath": "/data", "DataRepositoryPath": "s3://bucket/data/"}
@@ -66,7 +75,7 @@ def test_what_is_not_there_and_what_is_not_answered(account: str) -> None:
 def test_capacity_reservations(provision: Any) -> None:
     tags = [{"ResourceType": "capacity-reservation", "Tags": [{"Key": "team", "Value": "vision"}]}]
     properties = {
-        "AvailabilityZone": "us-east-1a",
+        "AvailabilityZoneId": "use1-az2",
         "InstanceCount": 2,
         "InstancePlatform": "Linux/UNIX",
         "InstanceType": "p5.48xlarge",
@@ -81,5 +90,9 @@ def test_capacity_reservations(provision: Any) -> None:
         "p5.48xlarge",
         "vision",
     ]
+    assert (text(shown, "availabilityZoneId"), text(shown, "availabilityZone")) == ("use1-az2", "us-east-1b")
+    for pattern, found in (("p5.*", reservation), ("p6*", "")):
+        asked = {"Filter.1.Name": "instance-type", "Filter.1.Value.1": pattern}
+        assert text(call("DescribeCapacityReservations", asked), "capacityReservationId") == found
     with pytest.raises(ValueError, match="do not exist"):
         call("DescribeCapacityReservations", {"CapacityReservationId.1": "cr-404"})

@@ -147,6 +147,20 @@ def test_all_that_a_configuration_cannot_be_is_told_at_once() -> None:
     ]
 
 
+def test_a_file_that_someone_edited_is_a_message() -> None:
+    document = TINY["llama"].to_hugging_face() | {"hidden_size": "large", "head_dim": 8}
+    document["rope_scaling"] = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": "x"}
+    with pytest.raises(CheckpointError) as caught:
+        FAMILIES["llama"].from_hugging_face(document, "config.json")
+    assert [problem.message for problem in caught.value.problems] == [
+        "config.json: hidden_size: is 'large', not a number",
+        "config.json: rope_scaling.high_freq_factor: is 'x', not a number",
+        "config.json: rope_scaling.original_max_position_embeddings: missing",
+    ]
+    with pytest.raises(CheckpointError, match="num_key_value_heads does not divide"):
+        FAMILIES["llama"].from_hugging_face(TINY["llama"].to_hugging_face() | {"num_key_value_heads": 4}, "config.json")
+
+
 @pytest.mark.parametrize("family", [name for name, config in TINY.items() if config.window(1)])
 def test_a_window_hides_what_is_too_far_back(family: str) -> None:
     config = dataclasses.replace(TINY[family], num_hidden_layers=1)

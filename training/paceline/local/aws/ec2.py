@@ -6,6 +6,7 @@ Each handler calls ministack's own EC2 actions, so what a stack made is what `de
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,6 +14,9 @@ from ministack.services import ec2
 from ministack.services.cloudformation import provisioners
 
 from paceline.local.aws.handler import Created, Handler, Properties
+
+RESERVED_ADDRESSES = 5
+"""Of every subnet. https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html"""
 
 
 def call(action: str, parameters: Mapping[str, Any]) -> ElementTree.Element:
@@ -102,6 +106,8 @@ class FlowLog:
         settings = {name: properties.get(name) for name in names}
         answer = call("CreateFlowLogs", {"ResourceId.1": properties["ResourceId"], **settings})
         log = text(answer, "item")
+        kept = ("LogGroupName", "DeliverLogsPermissionArn")
+        ec2._flow_logs[log] |= {name: properties[name] for name in kept if name in properties}
         provisioners._ec2_apply_tags(log, properties)
         return log, {"Id": log}
 
@@ -162,6 +168,7 @@ def vpc_attributes(vpc_id: str, properties: Properties) -> dict[str, Any]:
 
 
 def subnet_attributes(subnet_id: str, properties: Properties) -> dict[str, Any]:
-    """What ministack's own AWS::EC2::Subnet leaves out for Fn::GetAtt."""
+    """What ministack's own AWS::EC2::Subnet leaves out for Fn::GetAtt, and the addresses that it has."""
     subnet = ec2._subnets[subnet_id]
+    subnet["AvailableIpAddressCount"] = ip_network(subnet["CidrBlock"]).num_addresses - RESERVED_ADDRESSES
     return {"VpcId": subnet["VpcId"], "CidrBlock": subnet["CidrBlock"], "Ipv6CidrBlocks": []}

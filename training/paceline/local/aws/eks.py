@@ -12,7 +12,7 @@ from typing import Any
 
 from ministack.services import ec2, eks
 
-from paceline.local.aws.handler import Created, Handler, Properties, camel
+from paceline.local.aws.handler import Created, Handler, Properties, camel, small
 
 
 def body(properties: Properties) -> dict[str, Any]:
@@ -114,9 +114,19 @@ def complete_cluster(name: str, properties: Properties) -> dict[str, Any]:
 
 
 def complete_nodegroup(name: str, properties: Properties) -> dict[str, Any]:
-    """Put what the template says of a node group into ministack's record; the attribute that its handler leaves out."""
+    """Put what the template says of a node group into ministack's record; the attribute that its handler leaves out.
+
+    Nodes of a launch template take type and disk from it, and remote access is there only where it is asked for:
+    https://docs.aws.amazon.com/eks/latest/APIReference/API_Nodegroup.html
+    """
     cluster = properties["ClusterName"]
-    _put_back(eks._nodegroups[f"{cluster}/{name}"], properties, but=("Labels", "ScalingConfig"))
+    group = eks._nodegroups[f"{cluster}/{name}"]
+    _put_back(group, properties, but=("Labels", "ScalingConfig"))
+    if "LaunchTemplate" in properties:
+        for key in {"InstanceTypes", "DiskSize"} - properties.keys():
+            group.pop(small(key), None)
+    if "RemoteAccess" not in properties:
+        group["resources"].pop("remoteAccessSecurityGroup", None)
     return {"Id": f"{cluster}/{name}"}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from ministack.services.cloudformation import provisioners
+
 from paceline.local.aws.schemas import Schema
 
 Properties = dict[str, Any]
@@ -40,7 +42,8 @@ def checked(schema: Schema, handler: Handler) -> dict[str, Callable[..., Any] | 
 
     def update(physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
         if schema.replaces(old, new):  # the engine deletes the predecessor after the whole update succeeded
-            return create(logical_id, new, stack)
+            replaced: Created = provisioners._seeded_create(create, logical_id, new, stack)
+            return replaced
         check(logical_id, new)
         return handler.update(physical_id, old, new)
 
@@ -50,7 +53,12 @@ def checked(schema: Schema, handler: Handler) -> dict[str, Callable[..., Any] | 
 def camel(value: Any) -> Any:
     """A template's names as most APIs write them: with a small first letter."""
     if isinstance(value, Mapping):
-        return {key[:1].lower() + key[1:]: camel(item) for key, item in value.items()}
+        return {small(key): camel(item) for key, item in value.items()}
     if isinstance(value, list):
         return [camel(item) for item in value]
     return value
+
+
+def small(name: str) -> str:
+    """A name with a small first letter."""
+    return name[:1].lower() + name[1:]

@@ -14,7 +14,7 @@ from ministack import app
 
 from paceline.local.aws import overlay
 from paceline.local.aws.store import Store
-from paceline.local.aws.views import capacity, fsx, hyperpod, launch_templates, remembered
+from paceline.local.aws.views import capacity, fsx, hyperpod, launch_templates, network, remembered
 
 STATE = "paceline_overlay"
 """The overlay's name among ministack's services: its state is saved as `paceline_overlay.json`."""
@@ -28,6 +28,7 @@ def install() -> Store:
     fsx.install(store)
     capacity.install(store)
     launch_templates.install()
+    network.install(store)
     remembered.install(store, {"sagemaker": hyperpod.operations(store)})
     app._state_map[STATE] = STATE
     app._loaded_modules[STATE] = store

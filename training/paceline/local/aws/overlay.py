@@ -19,8 +19,11 @@ from paceline.local.aws.store import Store
 
 HANDLERS: Mapping[str, Handler] = {**budgets.HANDLERS, **ec2.HANDLERS, **eks.HANDLERS, **iam.HANDLERS}
 
-TYPES = frozenset((*HANDLERS, *forms()))
-"""Every type that the overlay adds."""
+REPLACED = frozenset({"AWS::EC2::VPCEndpoint"})
+"""Types of ministack's own that change in place where AWS makes them anew."""
+
+TYPES = frozenset((*HANDLERS, *forms(), *REPLACED))
+"""Every type whose schema the overlay works from."""
 
 FORGOTTEN: Mapping[str, Callable[[str, Properties], dict[str, Any]]] = {
     "AWS::EC2::Subnet": ec2.subnet_attributes,
@@ -41,15 +44,19 @@ def install(store: Store) -> None:
     for name, handler in handlers.items():
         schema = schemas[name]
         provisioners._RESOURCE_HANDLERS[name] = checked(schema, handler)
-        provisioners._REPLACING_PROPERTIES[name] = tuple(sorted(p[0] for p in schema.create_only if len(p) == 1))
-        nested = tuple(sorted({p[0] for p in schema.create_only if len(p) > 1}))
-        provisioners._CONDITIONALLY_REPLACING_PROPERTIES[name] = nested
         if tag_property := schema.tag_property:
             provisioners._STACK_TAG_PROPERTY[name] = tag_property
+    for name in TYPES:
+        create_only = schemas[name].create_only
+        provisioners._REPLACING_PROPERTIES[name] = tuple(sorted(p[0] for p in create_only if len(p) == 1))
+        nested = tuple(sorted({p[0] for p in create_only if len(p) > 1}))
+        provisioners._CONDITIONALLY_REPLACING_PROPERTIES[name] = nested
     provisioners._S3_BUCKET_CONFIGURATIONS += s3.CONFIGURATIONS
     for name, attributes in FORGOTTEN.items():
         table = provisioners._RESOURCE_HANDLERS[name]
         provisioners._RESOURCE_HANDLERS[name] = _completed(table, attributes)
+    bucket = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
+    provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"] = _guarded(bucket, s3.refuse_unless_empty)
 
 
 def _completed(table: Mapping[str, Any], attributes: Callable[[str, Properties], dict[str, Any]]) -> dict[str, Any]:
@@ -62,3 +69,11 @@ def _completed(table: Mapping[str, Any], attributes: Callable[[str, Properties],
         return physical_id, attributes(physical_id, new) | known
 
     return {**table, "create": create, "update": update}
+
+
+def _guarded(table: Mapping[str, Any], guard: Callable[[str], None]) -> dict[str, Any]:
+    def delete(physical_id: str, properties: Properties) -> None:
+        guard(physical_id)
+        table["delete"](physical_id, properties)
+
+    return {**table, "delete": delete}

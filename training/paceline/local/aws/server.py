@@ -117,12 +117,12 @@ class EmbeddedAws:
             "no_proxy": local,
         }
 
-    def client(self, service: str) -> Any:
-        """A boto3 client of a service of this account."""
+    def client(self, service: str, *, region: str | None = None) -> Any:
+        """A boto3 client of a service of this account, in its own region if none is given."""
         import boto3
 
         session: Any = boto3.Session(
-            aws_access_key_id=self.account, aws_secret_access_key="embedded", region_name=self.region
+            aws_access_key_id=self.account, aws_secret_access_key="embedded", region_name=region or self.region
         )
         return session.client(service, endpoint_url=self.url)
 

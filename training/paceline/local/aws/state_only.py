@@ -28,6 +28,7 @@ class Form(Record):
 
     id: str
     name: str | None = None
+    unique: str | None = None
     ref: str | None = None
     attributes: dict[str, str]
 
@@ -49,6 +50,7 @@ class StateOnly:
     def create(self, logical_id: str, properties: Properties, stack: str) -> Created:
         if self._form.name and self._form.name not in properties:
             properties = {**properties, self._form.name: _physical_name(stack, logical_id, max_len=63)}
+        self._refuse_taken_name(properties)
         own_id, attributes = self._filled_in(properties)
         identifier = self._form.ref or self._schema.primary_identifier[0]
         physical_id = str({**properties, **attributes}[identifier])
@@ -70,6 +72,16 @@ class StateOnly:
 
     def delete(self, physical_id: str, properties: Properties) -> None:
         self._store.remove(self._schema.type_name, physical_id)
+
+    def _refuse_taken_name(self, properties: Properties) -> None:
+        """A replacement is made before its predecessor is deleted, and cannot have the same name."""
+        if (name := self._form.name) is None:
+            return
+        keys = [name, self._form.unique] if self._form.unique else [name]
+        for resource in self._store.all(self._schema.type_name):
+            if all(resource.properties.get(key) == properties.get(key) for key in keys):
+                what = f"Resource of type '{self._schema.type_name}' with identifier '{properties[name]}'"
+                raise ValueError(f"{what} already exists.")
 
     def _filled_in(self, properties: Properties) -> tuple[str, dict[str, str]]:
         facts: dict[str, Any] = {

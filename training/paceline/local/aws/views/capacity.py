@@ -6,17 +6,18 @@ Shape: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CapacityReserv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from xml.etree import ElementTree
 
 from ministack.services import ec2
 
 from paceline.local.aws.store import Resource, Store
+from paceline.local.aws.views import query
 
 RESERVATION = "AWS::EC2::CapacityReservation"
 # the answer's names for what the template or the resource's attributes say
 FROM_PROPERTIES = (
     "AvailabilityZone",
+    "AvailabilityZoneId",
     "EndDate",
     "EndDateType",
     "InstanceMatchCriteria",
@@ -40,40 +41,33 @@ FROM_ATTRIBUTES = (
 def install(store: Store) -> None:
     """Answer for the reservations in `store`."""
 
-    def describe(parameters: Mapping[str, list[str]]) -> tuple[int, dict[str, str], bytes]:
+    def describe(parameters: query.Parameters) -> query.Response:
         ids = set(ec2._parse_member_list(parameters, "CapacityReservationId"))
         found = [resource for resource in store.all(RESERVATION) if not ids or resource.id in ids]
         if missing := ids - {resource.id for resource in found}:
             text = f"The capacity reservation IDs '{', '.join(sorted(missing))}' do not exist"
-            refusal: tuple[int, dict[str, str], bytes] = ec2._error("InvalidCapacityReservationId.NotFound", text, 400)
+            refusal: query.Response = ec2._error("InvalidCapacityReservationId.NotFound", text, 400)
             return refusal
         items = "".join(ElementTree.tostring(_item(resource), encoding="unicode") for resource in found)
-        answer: tuple[int, dict[str, str], bytes] = ec2._xml(
+        answer: query.Response = ec2._xml(
             200, "DescribeCapacityReservationsResponse", f"<capacityReservationSet>{items}</capacityReservationSet>"
         )
         return answer
 
-    def offerings(parameters: Mapping[str, list[str]]) -> tuple[int, dict[str, str], bytes]:
-        empty: tuple[int, dict[str, str], bytes] = ec2._xml(
-            200, "DescribeCapacityBlockOfferingsResponse", "<capacityBlockOfferingSet/>"
-        )
+    def offerings(parameters: query.Parameters) -> query.Response:
+        empty: query.Response = ec2._xml(200, "DescribeCapacityBlockOfferingsResponse", "<capacityBlockOfferingSet/>")
         return empty
 
     ec2._ACTION_MAP["DescribeCapacityReservations"] = describe
+    query.keep_to_filters("DescribeCapacityReservations", "capacityReservationSet")
     ec2._ACTION_MAP["DescribeCapacityBlockOfferings"] = offerings
 
 
-def _item(resource: Resource) -> ElementTree.Element:
-    item = ElementTree.Element("item")
-    values = {name: resource.properties.get(name) for name in FROM_PROPERTIES}
+def _item(resource: Resource) -> query.Element:
+    given = resource.properties
+    values = {name: given[name] for name in FROM_PROPERTIES if name in given}
     values |= {name: resource.attributes[name] for name in FROM_ATTRIBUTES}
-    for name, value in (values | {"CapacityReservationId": resource.id}).items():
-        if value is not None:
-            ElementTree.SubElement(item, name[:1].lower() + name[1:]).text = str(value)
-    tags = ElementTree.SubElement(item, "tagSet")
-    for specification in resource.properties.get("TagSpecifications", ()):
-        for tag in specification.get("Tags", ()):
-            entry = ElementTree.SubElement(tags, "item")
-            ElementTree.SubElement(entry, "key").text = tag["Key"]
-            ElementTree.SubElement(entry, "value").text = tag["Value"]
-    return item
+    if zone_id := given.get("AvailabilityZoneId"):
+        values["AvailabilityZone"] = ec2._zone_name_for_az_id(zone_id)
+    tags = [tag for specification in given.get("TagSpecifications", ()) for tag in specification.get("Tags", ())]
+    return query.element("item", {"CapacityReservationId": resource.id, **values, "Tags": tags})

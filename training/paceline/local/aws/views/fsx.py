@@ -5,6 +5,7 @@ Shapes: https://docs.aws.amazon.com/fsx/latest/APIReference/API_FileSystem.html 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ministack.core.responses import get_account_id
@@ -16,6 +17,14 @@ from paceline.local.aws.views.service import Request, ServiceError
 
 FILE_SYSTEM = "AWS::FSx::FileSystem"
 ASSOCIATION = "AWS::FSx::DataRepositoryAssociation"
+
+# by type, where its settings are, and which attributes of the resource belong to them
+_OWN: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "LUSTRE": ("LustreConfiguration", {"MountName": "LustreMountName"}),
+    "ONTAP": ("OntapConfiguration", {}),
+    "OPENZFS": ("OpenZFSConfiguration", {"RootVolumeId": "RootVolumeId"}),
+    "WINDOWS": ("WindowsConfiguration", {}),
+}
 
 
 def install(store: Store) -> None:
@@ -59,9 +68,8 @@ def _file_system(resource: Resource) -> dict[str, Any]:
     }
     if "StorageCapacity" in given:
         answer["StorageCapacity"] = int(given["StorageCapacity"])
-    if given["FileSystemType"] == "LUSTRE":
-        mount = {"MountName": resource.attributes["LustreMountName"]}
-        answer["LustreConfiguration"] = given.get("LustreConfiguration", {}) | mount
+    key, own = _OWN[given["FileSystemType"]]
+    answer[key] = given.get(key, {}) | {name: resource.attributes[attribute] for name, attribute in own.items()}
     return answer
 
 

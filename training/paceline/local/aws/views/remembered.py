@@ -7,6 +7,7 @@ the `fields` of `remembered.yaml`. SDKs skip what their models do not know.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from paceline.spec.base import Record
 
 FILE = Path(__file__).parent / "remembered.yaml"
 
+_PAGING = re.compile(r"(max-?results|next-?token|sort(by|order))", re.IGNORECASE)
 _WHOLE = re.compile(r"\{(\w+)((?:\[\w+\])*)\}")
 
 
@@ -91,6 +93,7 @@ def described(resource: Resource, given: Service, extra: Mapping[str, Any]) -> d
         "id": resource.id,
         "created": resource.created,
         "properties": resource.properties,
+        "json": {k: json.dumps(v) for k, v in resource.properties.items() if isinstance(v, Mapping)},
         "base64": {k: base64.b64encode(v.encode()).decode() for k, v in resource.properties.items() if type(v) is str},
     }
     filled = ((name, _filled(form, facts)) for name, form in extra.items())
@@ -114,7 +117,13 @@ def _operation(store: Store, given: Service, reading: Reading) -> Callable[[Requ
 
     def every(request: Request) -> dict[str, Any]:
         assert reading.list is not None
-        return {reading.list: [described(resource, given, extra) for resource in candidates(request)]}
+        ours = {reading.within.parameter} if reading.within else set()
+        conditions = {key: value for key, value in request.items() if key not in ours and not _PAGING.fullmatch(key)}
+        records = [described(resource, given, extra) for resource in candidates(request)]
+        for key in conditions:
+            if any(key not in record for record in records):
+                raise ServiceError("ValidationException", f"the embedded AWS cannot list by {key}")
+        return {reading.list: [r for r in records if all(r[key] == value for key, value in conditions.items())]}
 
     def one(request: Request) -> dict[str, Any]:
         wanted = str(request[reading.by or ""])

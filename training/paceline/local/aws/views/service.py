@@ -32,7 +32,8 @@ class ServiceError(Exception):
 
 
 def install(signing_name: str, operations: Mapping[str, Operation]) -> None:
-    """Serve `operations` to requests that are signed for `signing_name`."""
+    """Serve `operations` to requests that are signed for `signing_name`; ministack goes on with the others it knows."""
+    before = app.SERVICE_HANDLERS.get(signing_name)
     routes = [(_pattern(name), operation) for name, operation in operations.items() if " " in name]
 
     async def handle(
@@ -45,6 +46,9 @@ def install(signing_name: str, operations: Mapping[str, Operation]) -> None:
             if match := pattern.fullmatch(name):
                 request |= {key: unquote(value) for key, value in match.groupdict().items()}
                 found = operation
+        if found is None and before is not None:
+            answer: Response = await before(method, path, headers, body, query)
+            return answer
         if found is None:
             log.warning("%s %s is not answered by the embedded AWS", signing_name, name)
             message = f"the embedded AWS does not answer {signing_name} {name}"
@@ -55,7 +59,8 @@ def install(signing_name: str, operations: Mapping[str, Operation]) -> None:
             return _response(400, {"__type": error.code, "message": str(error)})
 
     app.SERVICE_HANDLERS[signing_name] = handle
-    router.SERVICE_PATTERNS[signing_name] = {"host_patterns": [rf"^{signing_name}\."]}
+    if before is None:
+        router.SERVICE_PATTERNS[signing_name] = {"host_patterns": [rf"^{signing_name}\."]}
 
 
 def _pattern(name: str) -> re.Pattern[str]:
