@@ -193,7 +193,7 @@ def _uneven_batch(recipe: Recipe, data_ranks: int, world_size: int) -> Problem:
 
 def _indivisible(axis: str, degree: int, whole: int, what: str) -> Problem:
     legal = [n for n in range(1, whole + 1) if whole % n == 0]
-    nearest = sorted({max(n for n in legal if n <= degree), min((n for n in legal if n >= degree), default=1)})
+    nearest = [max(n for n in legal if n < degree), *[n for n in legal if n > degree][:1]]
     return Problem(
         message=f"parallelism.{axis}: {degree} does not divide {what}",
         hint=f"set parallelism.{axis} to {' or '.join(str(n) for n in nearest)}",

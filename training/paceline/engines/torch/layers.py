@@ -22,7 +22,10 @@ class ParallelLayers(PlainLayers):
     def __init__(self, recipe: Recipe, mesh: Mesh) -> None:
         super().__init__(loss_tokens=recipe.batch.tokens)
         length = recipe.data.sequence_length
-        self.attention = RingKernel(mesh.cp, length) if mesh.cp.size > 1 else _WholeSequences(length)
+        if mesh.cp.size > 1:
+            self.attention = RingKernel(mesh.cp, length)
+        elif mesh.pp.size > 1:
+            self.attention = _WholeSequences(length)
         self._mesh = mesh
         self._positions_shared_by = [mesh.cp] + ([mesh.tp] if recipe.parallelism.sequence_parallel else [])
 
