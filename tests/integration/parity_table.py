@@ -29,12 +29,13 @@ rounding. Generated; do not edit:
     python -m tests.integration.parity_table docs/reference/parity.md
 
 `pytest -k parity` measures it anew and fails above {BOUND:.0e}. A number is the largest relative error, in float32 on
-gloo, of the losses of two steps, and of the first one's gradient norm and every gradient (the norm of the difference
-over the norm) after clipping: all parameters, put together from the blocks of all ranks. The models have
-{SIZES["num_hidden_layers"]} layers, {SIZES["num_attention_heads"]} heads in {SIZES["num_key_value_heads"]} groups and
-{SIZES["vocab_size"]} tokens; the batch is {SEQUENCES} sequences of {LENGTH}. Mistral has a sliding window of
-{PRESETS["mistral"]["sliding_window"]}, Qwen3 tied embeddings. An empty cell was not measured: a dense model has no
-experts, and rare mixtures are measured on some families only.
+gloo, of the losses of two steps, of the first gradient norm, and of every gradient after clipping (the norm of the
+difference over the norm), put together from the blocks of all ranks.
+
+* The models have {SIZES["num_hidden_layers"]} layers, {SIZES["num_attention_heads"]} heads in \
+{SIZES["num_key_value_heads"]} groups and {SIZES["vocab_size"]} tokens; the batch is {SEQUENCES} sequences of {LENGTH}.
+* Mistral has a sliding window of {PRESETS["mistral"]["sliding_window"]}, Qwen3 tied embeddings.
+* An empty cell was not measured: a dense model has no experts, and rare mixtures are measured on some families only.
 """
 
 

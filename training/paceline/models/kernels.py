@@ -16,7 +16,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
-    Mask = Tensor | BlockMask | int | None
+    Mask = Tensor | BlockMask | object  # whatever `mask` gives, `attend` of the same kernel takes
 
 
 class AttentionKernel(Protocol):

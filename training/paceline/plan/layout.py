@@ -137,6 +137,12 @@ def _of_the_pipeline(recipe: Recipe, micro_steps: int) -> Iterator[Problem]:
                 hint="set parallelism.pp, or leave parallelism.stages_per_rank at 1",
             )
         return
+    if chosen.pp_schedule == "zero_bubble" and recipe.compute.compile:
+        yield Problem(
+            message="compute.compile: a compiled layer cannot compute the gradients of its weights apart, as"
+            " parallelism.pp_schedule zero_bubble does",
+            hint="set compute.compile to false, or parallelism.pp_schedule to 1f1b",
+        )
     in_rounds = chosen.stages_per_rank > 1 or chosen.pp_schedule == "zero_bubble"
     if micro_steps < chosen.pp or (in_rounds and micro_steps % chosen.pp):
         need = "a multiple of" if in_rounds else "at least"

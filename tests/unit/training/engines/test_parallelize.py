@@ -12,6 +12,7 @@ from torch.distributed.tensor import DTensor
 from paceline.engines.torch.mesh import Mesh
 from paceline.engines.torch.optimizer import ShardedAdamW
 from paceline.engines.torch.parallelize import build
+from paceline.engines.torch.precision import has_float8
 from paceline.engines.torch.process_group import join_alone, leave
 from paceline.models.blueprint import Blueprint
 from paceline.models.initialise import initialise
@@ -20,7 +21,8 @@ from paceline.models.llama.config import LlamaConfig
 from paceline.models.llama.model import Llama
 from paceline.models.llama.sharding import PLAN
 from paceline.plan.layout import derive
-from paceline.recipe.schema import Optimizer, Recipe
+from paceline.recipe.schema import Compute, Optimizer, Recipe
+from paceline.spec.errors import RecipeError
 
 
 @pytest.fixture
@@ -63,3 +65,22 @@ def test_a_tied_head_stays_tied_and_gets_both_gradients(mesh: Mesh, recipe: Reci
         adamw.step()
         adamw.zero_grad()
     assert model.get_parameter("lm_head.weight") is model.get_parameter("model.embed_tokens.weight")
+
+
+def test_float8_is_refused_where_it_cannot_be(mesh: Mesh, recipe: Recipe) -> None:
+    if has_float8():
+        pytest.skip("this machine can")
+    chosen = recipe.model_copy(update={"compute": Compute(precision="float8")})
+    with pytest.raises(RecipeError, match="float8 needs torchao and a GPU"):
+        build(blueprint(tied=False), chosen, mesh, seed=0)
+
+
+def test_bfloat16_computes_and_float32_keeps(mesh: Mesh, recipe: Recipe) -> None:
+    chosen = recipe.model_copy(update={"compute": Compute(precision="bfloat16")})
+    [stage] = build(blueprint(tied=False), chosen, mesh, seed=0)
+    logits = stage.model(torch.zeros(1, 16, dtype=torch.int64))
+    logits.float().sum().backward()
+    assert logits.dtype == torch.bfloat16
+    assert {(p.dtype, p.grad.dtype) for p in stage.model.parameters() if p.grad is not None} == {
+        (torch.float32, torch.float32)
+    }

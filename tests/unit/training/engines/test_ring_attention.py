@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline.engines.torch import blocks
-from paceline.engines.torch.context_parallel import RingKernel, split
+from paceline.engines.torch.context_parallel import split
 from paceline.engines.torch.mesh import Axis
 from paceline.engines.torch.ring_attention import Ring
 from paceline.models.kernels import visible
@@ -19,25 +19,34 @@ from paceline.models.kernels import visible
 CPU = torch.device("cpu")
 
 
-@given(ranks=st.integers(2, 5), piece=st.integers(1, 4), window=st.none() | st.integers(1, 45))
-def test_the_ring_sees_exactly_what_a_position_may_see(ranks: int, piece: int, window: int | None) -> None:
+@given(
+    ranks=st.integers(2, 4),
+    piece=st.integers(1, 4),
+    window=st.none() | st.integers(1, 36),
+    ends=st.none() | st.lists(st.booleans(), min_size=64, max_size=64),
+)
+def test_the_ring_sees_exactly_what_a_position_may_see(
+    ranks: int, piece: int, window: int | None, ends: list[bool] | None
+) -> None:
     length = 2 * ranks * piece
-    seen = torch.zeros(length, length, dtype=torch.int64)
-    for rank in range(ranks):
-        ring = Ring(axis=Axis(size=ranks, rank=rank), piece=piece, window=window)
-        own = RingKernel(ring.axis, length).positions(torch.zeros(1, 1))
-        for turn in range(ranks):
-            source = Axis(size=ranks, rank=ring.source(turn))
-            theirs = RingKernel(source, length).positions(torch.zeros(1, 1))
-            for mine, other, kind in ring.pairs(turn, CPU):
-                block = torch.ones(piece, piece, dtype=torch.int64)
-                if isinstance(kind, torch.Tensor):
-                    block = kind.long()
-                elif kind == "causal":
-                    block = block.tril()
-                seen[own[mine][:, None], theirs[other]] += block
     at = torch.arange(length)
-    assert torch.equal(seen, visible(at[:, None], at, window).long())
+    expected = visible(at[:, None], at, window).expand(2, length, length)
+    axes = [Axis(size=ranks, rank=rank) for rank in range(ranks)]
+    everyones = None
+    if ends is not None:
+        documents = torch.tensor(ends).view(2, 32)[:, :length].long().cumsum(dim=1)
+        expected = expected & (documents[:, :, None] == documents[:, None, :])
+        everyones = torch.stack([split(documents, axis) for axis in axes])
+    positions = [split(at[None], axis)[0] for axis in axes]
+    seen = torch.zeros(2, length, length, dtype=torch.int64)
+    for axis in axes:
+        ring = Ring(axis=axis, piece=piece, window=window, documents=everyones)
+        for turn in range(ranks):
+            for mine, theirs, kind in ring.pairs(turn, CPU):
+                block = blocks.matrix(kind, piece, CPU).long().view(-1, piece, piece)
+                queries, keys = positions[axis.rank][mine], positions[ring.source(turn)][theirs]
+                seen[:, queries[:, None], keys] += block
+    assert torch.equal(seen, expected.long())
 
 
 def test_ranks_have_as_much_to_do() -> None:

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from paceline.plan.layout import Layout, derive
-from paceline.recipe.schema import Batch, DataChoice, ModelChoice, Optimizer, Parallelism, Recipe, Schedule
+from paceline.recipe.schema import Batch, Compute, DataChoice, ModelChoice, Optimizer, Parallelism, Recipe, Schedule
 from paceline.spec.errors import RecipeError
 
 
@@ -141,3 +141,9 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         "data.sequence_length",
         "batch.tokens",
     ]
+
+
+def test_what_is_compiled_does_not_go_through_a_zero_bubble_pipeline() -> None:
+    chosen = recipe(16, 1, pp=2, pp_schedule="zero_bubble").model_copy(update={"compute": Compute(compile=True)})
+    with pytest.raises(RecipeError, match="a compiled layer cannot"):
+        derive(chosen, 2)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 Seen = Tensor | Literal["all", "causal"]
-"""What a block sees: everything, what is not later, or where a matrix [Q, K] is true."""
+"""What a block sees: everything, what is not later, or where a matrix [..., Q, K] is true."""
 
 _aten = torch.ops.aten
 
@@ -61,6 +61,14 @@ def join(output: Tensor, log_sums: Tensor, more: Tensor, more_log_sums: Tensor) 
     return output * kept + more * added, joined
 
 
+def matrix(seen: Seen, size: int, device: torch.device) -> Tensor:
+    """The same as a matrix, of a block of `size` queries and keys."""
+    if isinstance(seen, Tensor):
+        return seen
+    everything = torch.ones(size, size, dtype=torch.bool, device=device)
+    return everything if seen == "all" else everything.tril()
+
+
 def _has_flash(query: Tensor) -> bool:
     if query.is_cuda:
         return query.dtype in (torch.bfloat16, torch.float16) and query.shape[-1] % 8 == 0
@@ -69,11 +77,9 @@ def _has_flash(query: Tensor) -> bool:
 
 def _scores(query: Tensor, key: Tensor, seen: Seen) -> Tensor:
     scores = query.float() @ key.float().mT / math.sqrt(query.shape[-1])
-    if isinstance(seen, str):
-        if seen == "all":
-            return scores
-        seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-    return scores.masked_fill(~seen, -math.inf)
+    if isinstance(seen, str) and seen == "all":
+        return scores
+    return scores.masked_fill(~matrix(seen, scores.shape[-1], scores.device), -math.inf)
 
 
 def _weights(scores: Tensor, log_sums: Tensor) -> Tensor:

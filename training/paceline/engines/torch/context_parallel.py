@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from paceline.engines.torch.mesh import Axis
@@ -35,13 +36,17 @@ class RingKernel(AttentionKernel):
         return self._own.to(ids.device)
 
     def mask(self, positions: Tensor, *, window: int | None, documents: Tensor | None) -> Mask:
-        assert documents is None, "the numbers of documents do not go round"
-        return window
+        everyones = None
+        if documents is not None:  # they are small, so every rank has them all at once
+            parts = [torch.empty_like(documents) for _ in range(self._axis.size)]
+            dist.all_gather(parts, documents.contiguous(), group=self._axis.group)
+            everyones = torch.stack(parts)
+        return Ring(axis=self._axis, piece=len(positions) // 2, window=window, documents=everyones)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # what goes round is no graph's business
     def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask) -> Tensor:
-        assert mask is None or isinstance(mask, int)
-        return ring_attention(query, key, value, Ring(axis=self._axis, piece=len(self._own) // 2, window=mask))
+        assert isinstance(mask, Ring)
+        return ring_attention(query, key, value, mask)
 
 
 def _positions(length: int, axis: Axis) -> Tensor:

@@ -21,11 +21,15 @@ from paceline.models.kernels import visible
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ring:
-    """Ranks of `axis`, the r-th of which has pieces r and 2n - 1 - r of `piece` positions each; see `Attention`."""
+    """Ranks of `axis`, the r-th of which has pieces r and 2n - 1 - r of `piece` positions each.
+
+    A position sees what `AttentionKernel.mask` says; `documents` [ranks, B, S] are those of all ranks' positions.
+    """
 
     axis: Axis
     piece: int
     window: int | None
+    documents: Tensor | None = None
 
     def pieces(self, rank: int) -> tuple[int, int]:
         return rank, 2 * self.axis.size - 1 - rank
@@ -43,7 +47,8 @@ class Ring:
             for other_number, other in reversed(list(enumerate(self.pieces(self.source(turn))))):
                 seen = self._seen(own, other, device)
                 if seen is not None:
-                    yield self._slice(number), self._slice(other_number), seen
+                    mine, theirs = self._slice(number), self._slice(other_number)
+                    yield mine, theirs, self._within_documents(seen, mine, theirs, self.source(turn))
 
     def _slice(self, number: int) -> slice:
         return slice(number * self.piece, (number + 1) * self.piece)
@@ -56,6 +61,13 @@ class Ring:
             return "causal" if own == other else "all"
         at = torch.arange(self.piece, device=device)
         return visible((own - other) * self.piece + at[:, None], at, self.window)
+
+    def _within_documents(self, seen: blocks.Seen, mine: slice, theirs: slice, source: int) -> blocks.Seen:
+        if self.documents is None:
+            return seen
+        own, other = self.documents[self.axis.rank, :, mine], self.documents[source, :, theirs]
+        same = own[:, None, :, None] == other[:, None, None, :]
+        return same & blocks.matrix(seen, self.piece, same.device)
 
 
 def ring_attention(query: Tensor, key: Tensor, value: Tensor, ring: Ring) -> Tensor:
