@@ -97,7 +97,7 @@ class Agent:
             return
         self.measurements.findings[finding.fault] += 1
         row = fault(finding.fault)
-        print(f"{finding.time:%H:%M:%S} {finding.fault}: {finding.evidence}", file=sys.stderr)  # noqa: T201
+        _say(f"{finding.time:%H:%M:%S} {finding.fault}: {finding.evidence}")
         if self._journal is not None:
             target = self.node.name
             if finding.device is not None and finding.device.index is not None:
@@ -131,7 +131,7 @@ class Agent:
                 refused = ""
             except (ClusterError, OSError, TimeoutError) as error:
                 if str(error) != refused:
-                    print(f"{publisher.name}: {error}", file=sys.stderr)  # noqa: T201
+                    _say(f"{publisher.name}: {error}")
                 refused = str(error)
             try:
                 await asyncio.wait_for(news.wait(), _MINUTE)
@@ -143,13 +143,13 @@ class Agent:
         while True:
             try:
                 if (order := await desk.order()) is not None:
-                    print(f"{desk.name}: order {order.id}", file=sys.stderr)  # noqa: T201
+                    _say(f"{desk.name}: order {order.id}")
                     answer = await carry_out(order, self._probe, self.node)
                     if order.reset is not None and answer.result is Result.PASS:
                         self._repaired()
                     await desk.answer(answer)
             except (ClusterError, OSError, TimeoutError) as error:
-                print(f"{desk.name}: {error}", file=sys.stderr)  # noqa: T201
+                _say(f"{desk.name}: {error}")
             await asyncio.sleep(_ORDERS_SECONDS)
 
     async def _keep_house(self) -> None:
@@ -168,8 +168,12 @@ class Agent:
             try:
                 self._bookmark.write(min(check.seen for check in self._kernel))
             except OSError as error:
-                print(f"the last kernel record cannot be remembered: {error}", file=sys.stderr)  # noqa: T201
+                _say(f"the last kernel record cannot be remembered: {error}")
                 self._bookmark = None
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the log of a process that nobody watches
 
 
 def stretched(now: float, share: float) -> float:
