@@ -24,6 +24,8 @@ class EfaCounters(Check):
 
     async def observe(self, probe: Probe, node: Node) -> str:
         now = _values(files(probe, *(f"{_COUNTERS}/{name}" for name in efa_bursts())))
+        if not now:
+            raise InconclusiveError("the EFA driver shows no counters")
         grown = {path: value - self._before.get(path, value) for path, value in now.items()}
         self._before = now
         return "".join(f"{path}: {max(0, value)}\n" for path, value in grown.items()) + "end\n"
