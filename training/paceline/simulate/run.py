@@ -31,7 +31,7 @@ from paceline.supervise.protocol import Assignment, NodeStatus
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _DAY = 86400.0
 # between two rounds while incidents are open, in seconds: after one that changed something, and after one that did not
-_SOON, _LATER = 5.0, 300.0
+_SOON, _LATER = 5.0, 900.0
 _STANDING = {"explicit": Activity.RESTART, "hang": Activity.HANG, "silent": Activity.LOCALISE}
 
 
