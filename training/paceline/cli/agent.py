@@ -24,11 +24,11 @@ from paceline.spec.errors import LaunchError
 
 if TYPE_CHECKING:
     from paceline.health.agent import Agent
-    from paceline.health.publish.base import Publisher
+    from paceline.health.publish.base import Desk
 
 
 class Cluster(StrEnum):
-    """Who is told about a node that is unfit, beside the supervisors on it."""
+    """Who is told how the node stands, beside the supervisors on it, and whose healer is obeyed."""
 
     KUBERNETES = "kubernetes"
     SLURM = "slurm"
@@ -62,6 +62,7 @@ def agent(
     from paceline.health.bookmark import Bookmark
     from paceline.health.identity import boot_id
     from paceline.health.probe import HostProbe
+    from paceline.health.publish.supervisor import SupervisorPublisher
     from paceline.journal.writer import Journal
 
     probe = HostProbe(root)
@@ -69,7 +70,8 @@ def agent(
     watching = Agent(
         here,
         probe,
-        _publishers(publish, supervisors, here.name),
+        [SupervisorPublisher(supervisors)] if supervisors else [],
+        desks=_desks(publish, here.name),
         journal=Journal(journal, run="health", producer=f"{here.name}.agent", node=here.name) if journal else None,
         bookmark=Bookmark(state, boot_id(probe)) if state else None,
     )
@@ -90,20 +92,15 @@ async def _watch(agent: Agent, listen: str) -> None:
         await agent.run()
 
 
-def _publishers(cluster: Cluster, supervisors: Path | None, node: str) -> list[Publisher]:
-    publishers: list[Publisher] = []
-    if supervisors is not None:
-        from paceline.health.publish.supervisor import SupervisorPublisher
-
-        publishers.append(SupervisorPublisher(supervisors))
+def _desks(cluster: Cluster, node: str) -> list[Desk]:
     if cluster is Cluster.KUBERNETES:
         from paceline.clients.kubernetes import RestKubernetes
         from paceline.health.publish.kubernetes import KubernetesPublisher
 
-        publishers.append(KubernetesPublisher(RestKubernetes.connect(), node))
+        return [KubernetesPublisher(RestKubernetes.connect(), node)]
     if cluster is Cluster.SLURM:
         from paceline.clients.slurm import SlurmCommands
         from paceline.health.publish.slurm import SlurmPublisher
 
-        publishers.append(SlurmPublisher(SlurmCommands(), node))
-    return publishers
+        return [SlurmPublisher(SlurmCommands(), node)]
+    return []

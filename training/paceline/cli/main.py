@@ -21,6 +21,7 @@ from paceline.cli.controller import controller
 from paceline.cli.demo import demo
 from paceline.cli.report import report
 from paceline.cli.run import run
+from paceline.cli.simulate import simulate
 from paceline.spec.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, PacelineError
 
 
@@ -78,6 +79,7 @@ app.command()(demo)
 app.command()(run)
 app.command()(report)
 app.command()(controller)
+app.command()(simulate)
 app.command()(agent)
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(recipe.app, name="recipe")

@@ -27,11 +27,7 @@ _PAGE = 500
 
 
 class Kubernetes(Protocol):
-    """What paceline asks of a cluster. ClusterError when it says no or cannot be reached."""
-
-    def nodes(self, selector: str = "") -> list[Object]:
-        """The nodes that match a label selector."""
-        ...
+    """What a node's agent asks of a cluster. ClusterError when it says no or cannot be reached."""
 
     def node(self, name: str) -> Object: ...
 
@@ -48,29 +44,12 @@ class Kubernetes(Protocol):
         """Set one annotation of a node; None takes it away."""
         ...
 
-    def delete_node(self, name: str) -> None: ...
-
-    def pods(self, node: str) -> list[Object]:
-        """The pods on a node, of all namespaces."""
-        ...
-
-    def evict(self, namespace: str, name: str) -> None:
-        """Ask a pod to leave, as its disruption budget allows."""
-        ...
-
-    def delete_pod(self, namespace: str, name: str, grace_seconds: int) -> None: ...
-
 
 def set_taint(node: Object, key: str, value: str, effect: str) -> None:
     """For `edit_node`: this taint, once."""
-    clear_taint(node, key)
-    node["spec"]["taints"].append({"key": key, "value": value, "effect": effect})
-
-
-def clear_taint(node: Object, key: str) -> None:
-    """For `edit_node`: no taint with this key."""
     spec = node.setdefault("spec", {})
-    spec["taints"] = [taint for taint in spec.get("taints") or [] if taint["key"] != key]
+    others = [taint for taint in spec.get("taints") or [] if taint["key"] != key]
+    spec["taints"] = [*others, {"key": key, "value": value, "effect": effect}]
 
 
 class RestKubernetes:
@@ -92,10 +71,6 @@ class RestKubernetes:
             raise ClusterError("not in a Kubernetes cluster", "run in a pod, or name an API server")
         host = f"[{host}]" if ":" in host else host
         return cls(f"https://{host}:{port}", _ACCOUNT / "token", _ACCOUNT / "ca.crt")
-
-    def nodes(self, selector: str = "") -> list[Object]:
-        """See Kubernetes.nodes."""
-        return list(self._call("GET", "/api/v1/nodes", query={"labelSelector": selector})["items"])
 
     def node(self, name: str) -> Object:
         """One node."""
@@ -122,27 +97,6 @@ class RestKubernetes:
     def annotate_node(self, name: str, key: str, value: str | None) -> None:
         """See Kubernetes.annotate_node."""
         self.patch(_node(name), {"metadata": {"annotations": {key: value}}})
-
-    def delete_node(self, name: str) -> None:
-        """Delete the node's object; one that is gone is gone."""
-        self._delete(_node(name), {})
-
-    def pods(self, node: str) -> list[Object]:
-        """See Kubernetes.pods."""
-        return list(self._call("GET", "/api/v1/pods", query={"fieldSelector": f"spec.nodeName={node}"})["items"])
-
-    def evict(self, namespace: str, name: str) -> None:
-        """See Kubernetes.evict."""
-        review = {
-            "apiVersion": "policy/v1",
-            "kind": "Eviction",
-            "metadata": {"name": name, "namespace": namespace},
-        }
-        self._call("POST", f"{_pod(namespace, name)}/eviction", review)
-
-    def delete_pod(self, namespace: str, name: str, grace_seconds: int) -> None:
-        """Delete a pod; one that is gone is gone."""
-        self._delete(_pod(namespace, name), {"gracePeriodSeconds": grace_seconds})
 
     def list(self, path: str, **query: str) -> list[Object]:
         """All items of a collection, in pages, so that a large cluster's list fits into one answer after another."""
@@ -177,12 +131,6 @@ class RestKubernetes:
     def patch(self, path: str, body: Mapping[str, Any]) -> None:
         """A strategic merge patch."""
         self._call("PATCH", path, dict(body), content=_STRATEGIC)
-
-    def _delete(self, path: str, options: Object) -> None:
-        try:
-            self._call("DELETE", path, options)
-        except _GoneError:
-            pass
 
     def _call(
         self,
@@ -228,7 +176,3 @@ def _refusal(error: HTTPError, call: str) -> ClusterError:
 
 def _node(name: str) -> str:
     return f"/api/v1/nodes/{quote(name)}"
-
-
-def _pod(namespace: str, name: str) -> str:
-    return f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(name)}"

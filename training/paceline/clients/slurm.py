@@ -22,104 +22,38 @@ class SlurmNode(Record):
     reason: str = ""
     extra: str = ""
     comment: str = ""
-    features: tuple[str, ...] = ()
-
-
-class SlurmJob(Record):
-    """A job; `nodes` in Slurm's own short form (`node-[1-4]`)."""
-
-    id: int
-    state: str
-    user: str
-    nodes: str
-    requeue: bool
 
 
 class Slurm(Protocol):
-    """What paceline asks of a cluster. ClusterError when it says no or cannot be reached."""
-
-    def nodes(self) -> list[SlurmNode]: ...
+    """What a node's agent asks of a cluster. ClusterError when it says no or cannot be reached."""
 
     def node(self, name: str) -> SlurmNode: ...
 
-    def set_state(self, name: str, state: str, reason: str = "") -> None:
+    def set_state(self, name: str, state: str, reason: str) -> None:
         """DOWN, DRAIN, RESUME, ... `reason` is shown by sinfo."""
         ...
 
-    def set_extra(self, name: str, text: str) -> None: ...
-
     def set_comment(self, name: str, text: str) -> None: ...
-
-    def reboot(self, name: str, reason: str) -> None:
-        """By the cluster's RebootProgram, as soon as the node is free."""
-        ...
-
-    def jobs(self, node: str) -> list[SlurmJob]:
-        """The jobs that run on a node."""
-        ...
-
-    def requeue(self, job: int) -> None: ...
-
-    def start_now(self, job: int) -> None:
-        """Release the hold of two minutes that Slurm puts on a job that was requeued."""
-        ...
-
-    def reserve(self, name: str, nodes: tuple[str, ...], minutes: int, user: str) -> None:
-        """A maintenance reservation that ignores running jobs and starts now."""
-        ...
-
-    def unreserve(self, name: str) -> None: ...
 
 
 class SlurmCommands:
     """The cluster whose slurm.conf this machine has."""
 
-    def nodes(self) -> list[SlurmNode]:
-        """All nodes."""
-        return [_node(row) for row in self._show("nodes")["nodes"]]
-
     def node(self, name: str) -> SlurmNode:
         """One node."""
         return _node(self._show("node", name)["nodes"][0])
 
-    def set_state(self, name: str, state: str, reason: str = "") -> None:
+    def set_state(self, name: str, state: str, reason: str) -> None:
         """See Slurm.set_state."""
-        self._update(f"NodeName={name}", f"State={state}", *([f"Reason={reason}"] if reason else []))
+        self.update(NodeName=name, State=state, Reason=reason)
 
     def set_comment(self, name: str, text: str) -> None:
         """See SlurmNode.comment."""
-        self._update(f"NodeName={name}", f"Comment={text}")
-
-    def set_extra(self, name: str, text: str) -> None:
-        """See SlurmNode.extra."""
-        self._update(f"NodeName={name}", f"Extra={text}")
+        self.update(NodeName=name, Comment=text)
 
     def reboot(self, name: str, reason: str) -> None:
-        """See Slurm.reboot."""
+        """By the cluster's RebootProgram, as soon as the node is free."""
         self._run("scontrol", "reboot", "ASAP", "nextstate=DOWN", f"reason={reason}", name)
-
-    def jobs(self, node: str) -> list[SlurmJob]:
-        """See Slurm.jobs."""
-        listed = json.loads(self._run("squeue", "--json", "--nodelist", node, "--states", "RUNNING,COMPLETING"))
-        return [_job(row) for row in listed["jobs"]]
-
-    def requeue(self, job: int) -> None:
-        """Put a job back into the queue."""
-        self._run("scontrol", "requeue", str(job))
-
-    def start_now(self, job: int) -> None:
-        """See Slurm.start_now."""
-        self._update(f"JobId={job}", "StartTime=now")
-
-    def reserve(self, name: str, nodes: tuple[str, ...], minutes: int, user: str) -> None:
-        """See Slurm.reserve."""
-        what = (f"ReservationName={name}", f"Nodes={','.join(nodes)}", f"Users={user}")
-        when = ("StartTime=now", f"Duration={minutes}", "Flags=MAINT,IGNORE_JOBS")
-        self._run("scontrol", "create", "reservation", *what, *when)
-
-    def unreserve(self, name: str) -> None:
-        """End a reservation."""
-        self._run("scontrol", "delete", f"ReservationName={name}")
 
     def show(self, kind: str) -> list[dict[str, Any]]:
         """All nodes, jobs or reservations, as Slurm's own records."""
@@ -127,7 +61,7 @@ class SlurmCommands:
 
     def update(self, **fields: str) -> None:
         """Change what the first field names."""
-        self._update(*(f"{key}={value}" for key, value in fields.items()))
+        self._run("scontrol", "update", *(f"{key}={value}" for key, value in fields.items()))
 
     def create(self, **fields: str) -> None:
         """Create a reservation."""
@@ -139,9 +73,6 @@ class SlurmCommands:
 
     def _show(self, *what: str) -> dict[str, Any]:
         return dict(json.loads(self._run("scontrol", "show", *what, "--json")))
-
-    def _update(self, *settings: str) -> None:
-        self._run("scontrol", "update", *settings)
 
     def _run(self, *command: str) -> str:
         call = " ".join(command)
@@ -163,16 +94,4 @@ def _node(row: dict[str, Any]) -> SlurmNode:
         reason=row.get("reason", ""),
         extra=row.get("extra", ""),
         comment=row.get("comment", ""),
-        features=tuple(row.get("features", ())),
-    )
-
-
-def _job(row: dict[str, Any]) -> SlurmJob:
-    state = row["job_state"]
-    return SlurmJob(
-        id=row["job_id"],
-        state=state[0] if isinstance(state, list) else state,  # a list since Slurm 23.11
-        user=row["user_name"],
-        nodes=row["nodes"],
-        requeue=bool(row["requeue"]),
     )

@@ -148,6 +148,8 @@ class Healer:
         """Carry out one step of an incident; whether the next one may be looked at in this round."""
         name = case.node
         node = self._nodes[name]
+        if step.said:
+            self._tell(ActionDecided, node=name, action="none", target=name, reason=step.said)
         if step.findings:
             return self._reconsider(case, step, now)
         if step.close:
@@ -170,7 +172,7 @@ class Healer:
             self._fleet.order(name, step.order)
         if step.act:
             self._act(self._nodes[name], node)
-        return step.case is not None and step.case.phase is not case.phase
+        return step.case is not None and step.order is None
 
     def _act(self, node: Node, seen: Node) -> None:
         """Order the action of a case; it is written first that it is due and then that it was ordered."""

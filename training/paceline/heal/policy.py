@@ -56,8 +56,9 @@ class Policy(Record):
     rungs: dict[Action, tuple[Rung, ...]] = Field(
         description="what a node must pass (single, pair, multi) after none (it joined), reset_device, reboot, replace"
     )
-    test_within: float = Field(gt=0, description="how long one rung may take, with the wait for a partner")
-    multi_peers: int = Field(ge=2, description="proven idle nodes that the multi-node rung takes")
+    test_within: float = Field(gt=0, description="how long one rung may take, with the wait for partners")
+    multi_peers: int = Field(ge=2, description="proven idle nodes that the multi-node rung takes at most")
+    partner_within: float = Field(gt=0, description="how long a rung waits for proven idle nodes until it is left out")
     failures_per_1000_node_days: float = Field(gt=0, description="for the size of the spare pool")
     spare_confidence: float = Field(gt=0, lt=1, description="probability that the spare pool suffices")
     top_up: bool = Field(description="whether the fleet is made larger when too few nodes stand by")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,13 +19,14 @@ from paceline.spec.health import Action, Finding, Result
 class Step:
     """What is next. `case` is what is to be written first (None: nothing changes); then `order` goes to the agent, or
     `act` is carried out. `findings`: why the action has failed, which asks for a new decision. `close`: the node is
-    well."""
+    well. `said` is for people."""
 
     case: Case | None = None
     order: Order | None = None
     act: bool = False
     findings: tuple[Finding, ...] = ()
     close: bool = False
+    said: str = ""
 
 
 def advance(node: Node, nodes: Sequence[Node], policy: Policy, now: datetime) -> Step:
@@ -76,10 +77,7 @@ def _test(case: Case, node: Node, nodes: Sequence[Node], waited: float, policy: 
         return Step(case=_changed(case, rung=next_rung(case, policy), since=now))
     answer = node.answer if node.answer and node.answer.id == case.order_id else None
     if answer is not None and answer.result is Result.PASS:
-        rung = next_rung(case, policy)
-        if rung is None:
-            return Step(close=True)
-        return Step(case=_changed(case, rung=rung, since=now, tries=0, peers=()))
+        return _climb(case, policy, now)
     if answer is not None and answer.result is Result.FAIL:
         failed = tuple(finding for finding in answer.findings if finding.result is Result.FAIL)
         return Step(findings=failed) if failed else Step(case=isolated(case, "a test failed without a finding", now))
@@ -88,10 +86,21 @@ def _test(case: Case, node: Node, nodes: Sequence[Node], waited: float, policy: 
     if answer is not None:  # it could not tell: once more, with other peers
         return Step(case=_changed(case, tries=case.tries + 1, peers=()))
     peers = case.peers or choose_peers(case, nodes, policy)
+    if peers is None and waited > policy.partner_within:
+        said = f"the {case.rung} test is left out: too few proven nodes were idle for {policy.partner_within:.0f} s"
+        return replace(_climb(case, policy, now), said=said)
     if peers is None:
-        return Step()  # until enough proven nodes are idle
+        return Step()
     booked = _changed(case, peers=peers)
     return Step(case=booked, order=test_order(booked))
+
+
+def _climb(case: Case, policy: Policy, now: datetime) -> Step:
+    """To the next rung, or back into service after the last one."""
+    rung = next_rung(case, policy)
+    if rung is None:
+        return Step(close=True)
+    return Step(case=_changed(case, rung=rung, since=now, tries=0, peers=()))
 
 
 def _changed(case: Case, **update: Any) -> Case:

@@ -27,10 +27,12 @@ def next_rung(case: Case, policy: Policy) -> Rung | None:
 def choose_peers(case: Case, nodes: Sequence[Node], policy: Policy) -> tuple[str, ...] | None:
     """With whom the rung that `case` stands on is tested: proven idle nodes, in the order of their names, that no other
     test uses. None while there are too few."""
-    wanted = {Rung.SINGLE: 0, Rung.PAIR: 1, Rung.MULTI: policy.multi_peers}[case.rung or Rung.SINGLE]
+    least, most = {Rung.SINGLE: (0, 0), Rung.PAIR: (1, 1), Rung.MULTI: (2, policy.multi_peers)}[
+        case.rung or Rung.SINGLE
+    ]
     used = {peer for node in nodes if node.case for peer in node.case.peers}
     free = [node.name for node in nodes if node.proven and node.name not in used]
-    return tuple(free[:wanted]) if len(free) >= wanted else None
+    return tuple(free[:most]) if len(free) >= least else None
 
 
 def test_order(case: Case) -> Order:

@@ -17,19 +17,21 @@ from datetime import UTC, datetime
 from paceline.catalog.faults import fault
 from paceline.health.base import Check, Node, Probe
 from paceline.health.bookmark import Bookmark
+from paceline.health.errand import carry_out
 from paceline.health.examine import examine
 from paceline.health.exporter import Measured, Measurements, cpu_seconds
 from paceline.health.kmsg import KernelCheck
-from paceline.health.publish.base import Publisher
+from paceline.health.publish.base import Desk, Publisher
 from paceline.health.registry import plan
 from paceline.health.standing import Standing, worst
 from paceline.journal.writer import Journal
 from paceline.spec.errors import ClusterError
 from paceline.spec.events import FaultClassified, FaultDetected
-from paceline.spec.health import Finding, Stage
+from paceline.spec.health import Finding, Result, Stage
 
 CPU_BUDGET = 0.005  # of one core
 _STAGGER_SECONDS = 0.3
+_ORDERS_SECONDS = 10.0
 _MINUTE = 60.0
 _MAX_STRETCH = 16.0
 
@@ -44,6 +46,7 @@ class Agent:
         probe: Probe,
         publishers: Sequence[Publisher],
         *,
+        desks: Sequence[Desk] = (),
         journal: Journal | None = None,
         bookmark: Bookmark | None = None,
     ) -> None:
@@ -51,7 +54,7 @@ class Agent:
         self.measurements = Measurements(node=node.name)
         self.standing = Standing()
         self.checks = plan(Stage.CONTINUOUS, node)
-        self._probe, self._publishers = probe, publishers
+        self._probe, self._publishers, self._desks = probe, (*publishers, *desks), desks
         self._journal, self._bookmark = journal, bookmark
         self._kernel = [check for check in self.checks if isinstance(check, KernelCheck)]
         self._news = asyncio.Event()
@@ -69,6 +72,7 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             work = [group.create_task(self._repeat(check, turn)) for turn, check in enumerate(self.checks)]
             work += [group.create_task(self._tell(publisher)) for publisher in self._publishers]
+            work += [group.create_task(self._serve(desk)) for desk in self._desks]
             work.append(group.create_task(self._keep_house()))
             await self._left.wait()
             for task in work:
@@ -93,7 +97,7 @@ class Agent:
             return
         self.measurements.findings[finding.fault] += 1
         row = fault(finding.fault)
-        print(f"{finding.time:%H:%M:%S} {finding.fault}: {finding.evidence}", file=sys.stderr)  # noqa: T201
+        _say(f"{finding.time:%H:%M:%S} {finding.fault}: {finding.evidence}")
         if self._journal is not None:
             target = self.node.name
             if finding.device is not None and finding.device.index is not None:
@@ -127,12 +131,26 @@ class Agent:
                 refused = ""
             except (ClusterError, OSError, TimeoutError) as error:
                 if str(error) != refused:
-                    print(f"{publisher.name}: {error}", file=sys.stderr)  # noqa: T201
+                    _say(f"{publisher.name}: {error}")
                 refused = str(error)
             try:
                 await asyncio.wait_for(news.wait(), _MINUTE)
             except TimeoutError:
                 pass
+
+    async def _serve(self, desk: Desk) -> None:
+        """Do what the healer asks, once."""
+        while True:
+            try:
+                if (order := await desk.order()) is not None:
+                    _say(f"{desk.name}: order {order.id}")
+                    answer = await carry_out(order, self._probe, self.node)
+                    if order.reset is not None and answer.result is Result.PASS:
+                        self._repaired()
+                    await desk.answer(answer)
+            except (ClusterError, OSError, TimeoutError) as error:
+                _say(f"{desk.name}: {error}")
+            await asyncio.sleep(_ORDERS_SECONDS)
 
     async def _keep_house(self) -> None:
         spent = cpu_seconds()
@@ -150,8 +168,12 @@ class Agent:
             try:
                 self._bookmark.write(min(check.seen for check in self._kernel))
             except OSError as error:
-                print(f"the last kernel record cannot be remembered: {error}", file=sys.stderr)  # noqa: T201
+                _say(f"the last kernel record cannot be remembered: {error}")
                 self._bookmark = None
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the log of a process that nobody watches
 
 
 def stretched(now: float, share: float) -> float:

@@ -115,7 +115,8 @@ def plan_generation(
         for member in previous.members:
             if member.node in usable and _is_same_supervisor(member, usable[member.node]):
                 places[member.first_rank // workers_per_node] = member.node
-    spares = sorted(n for n, s in ready.items() if n not in places and s.unfit is None)
+    kept = set(places)
+    spares = sorted(n for n, s in ready.items() if n not in kept and s.unfit is None)
     vacant = [index for index, node in enumerate(places) if node is None]
     unfit = [index for index, node in enumerate(places) if node is not None and usable[node].unfit is not None]
     for index, spare in zip((*vacant, *unfit), spares, strict=False):

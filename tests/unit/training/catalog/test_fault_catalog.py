@@ -6,7 +6,10 @@ import pytest
 import yaml
 
 import paceline.catalog.faults
+from paceline.catalog.checks import found_percent, limit
 from paceline.catalog.faults import fault, faults, patterns
+from paceline.catalog.tables import read_table
+from paceline.health.registry import check_types
 from paceline.spec.errors import ParameterError
 from paceline.spec.health import Action, FaultClass
 
@@ -62,3 +65,12 @@ def test_a_row_has_one_table_and_a_pattern_compiles() -> None:
 def test_all_that_dcgm_says_can_be_told_apart_from_nothing() -> None:
     for expression, row in patterns("dcgm"):
         assert not expression.search(""), row.code
+
+
+def test_every_limit_has_a_source_and_every_yield_a_check() -> None:
+    table = read_table("checks")
+    cited = [row["source"] for row in (*table["limits"].values(), *table["baselines"], *table["yields"])]
+    assert {*cited, table["efa_counters"]["source"]} == set(table["sources"])
+    assert {row["check"] for row in table["yields"]} <= set(check_types())
+    assert found_percent("efa-loopback") == 6.04
+    assert limit("kernel_lookback_s") == 7200

@@ -15,9 +15,8 @@ _NODE = {
     "state": ["IDLE", "DRAIN"],
     "reason": "paceline: nvidia.xid.79",
     "extra": "",
-    "features": ["p5.48xlarge"],
+    "comment": "{}",
 }
-_JOB = {"job_id": 7, "job_state": ["RUNNING"], "user_name": "ada", "nodes": "gpu-[1-2]", "requeue": True}
 
 
 @pytest.fixture
@@ -35,27 +34,34 @@ def install(commands: Path, name: str, answer: object, code: int = 0) -> None:
     script.chmod(0o755)
 
 
-def test_nodes_and_jobs_are_read(commands: Path) -> None:
+def test_a_node_is_read_with_its_notes(commands: Path) -> None:
     install(commands, "scontrol", {"nodes": [_NODE]})
-    install(commands, "squeue", {"jobs": [_JOB]})
 
     node = SlurmCommands().node("gpu-1")
-    [job] = SlurmCommands().jobs("gpu-1")
 
-    assert (node.states, node.features) == (("IDLE", "DRAIN"), ("p5.48xlarge",))
-    assert (job.id, job.state, job.requeue) == (7, "RUNNING", True)
-    assert "--nodelist gpu-1" in (commands / "asked").read_text()
+    assert (node.states, node.reason, node.comment) == (("IDLE", "DRAIN"), "paceline: nvidia.xid.79", "{}")
+    assert SlurmCommands().show("nodes") == [_NODE]
+    assert (commands / "asked").read_text().splitlines() == [
+        "scontrol show node gpu-1 --json",
+        "scontrol show nodes --json",
+    ]
 
 
 def test_a_node_is_drained_with_a_reason_and_a_requeued_job_starts_at_once(commands: Path) -> None:
     install(commands, "scontrol", {})
 
     SlurmCommands().set_state("gpu-1", "DRAIN", "paceline: nvidia.xid.79")
-    SlurmCommands().start_now(7)
+    SlurmCommands().update(JobId="7", StartTime="now")
+    SlurmCommands().create(ReservationName="test", Nodes="gpu-1")
+    SlurmCommands().delete(ReservationName="test")
+    SlurmCommands().reboot("gpu-1", "repair")
 
     assert (commands / "asked").read_text().splitlines() == [
         "scontrol update NodeName=gpu-1 State=DRAIN Reason=paceline: nvidia.xid.79",
         "scontrol update JobId=7 StartTime=now",
+        "scontrol create reservation ReservationName=test Nodes=gpu-1",
+        "scontrol delete ReservationName=test",
+        "scontrol reboot ASAP nextstate=DOWN reason=repair gpu-1",
     ]
 
 
@@ -70,4 +76,4 @@ def test_without_slurm_the_message_says_what_is_missing(monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(ClusterError, match="scontrol: not installed"):
-        SlurmCommands().nodes()
+        SlurmCommands().show("nodes")

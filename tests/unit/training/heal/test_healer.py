@@ -169,16 +169,27 @@ def test_a_silent_node_is_a_fault_only_after_a_while(tmp_path: Path) -> None:
     assert scene.actions() == ["reboot"]
 
 
-def test_tests_that_nobody_can_join_end_with_a_person(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, nodes=1)
+def test_a_rung_that_nobody_can_join_is_left_out_and_that_is_said(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.fleet.report(scene.finding("n0", "nvidia.xid.79"))
+    scene.round()
+    for number in range(1, 5):  # by a job that may be waiting for n0
+        scene.fleet.occupy(f"n{number}", True)
+
+    assert scene.phases("n0")[-2:] == ["testing:pair", "in service"]
+    said = [str(fields["reason"]) for kind, fields in scene.told if kind == "ActionDecided"]
+    assert "the pair test is left out: too few proven nodes were idle for 900 s" in said
+
+
+def test_a_test_that_never_ends_ends_with_a_person(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    del scene.answers[Rung.SINGLE]
     scene.fleet.report(scene.finding("n0", "nvidia.xid.79"))
 
-    phases = scene.phases("n0", 1000)
-
-    assert phases[-2:] == ["testing:pair", "isolated:pair"]
+    assert scene.phases("n0", 1000)[-2:] == ["testing:single", "isolated:single"]
     case = scene.node("n0").case
     assert case is not None
-    assert "no result of the pair test" in case.reason
+    assert "no result of the single test" in case.reason
 
 
 def test_a_test_that_could_not_tell_is_run_again_and_never_convicts(tmp_path: Path) -> None:
@@ -256,7 +267,6 @@ def test_a_node_that_joins_is_tested_first_and_a_full_fleet_tops_up(tmp_path: Pa
     for number in range(5):
         scene.fleet.occupy(f"n{number}", True)
     assert scene.round().wanted == 1
-    scene.round()
     joined = [node for node in scene.fleet.nodes() if node.untested]
     assert len(joined) == 1
     scene.fleet.occupy("n0", False)

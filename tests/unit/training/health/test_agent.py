@@ -18,15 +18,24 @@ from paceline.health import agent as agent_module
 from paceline.health.agent import CPU_BUDGET, Agent, stretched
 from paceline.health.base import Node
 from paceline.health.bookmark import Bookmark
+from paceline.health.errand import carry_out
 from paceline.health.exporter import serve
 from paceline.health.probe import HostProbe
+from paceline.health.publish.base import Desk
 from paceline.health.publish.kubernetes import KubernetesPublisher
 from paceline.health.publish.slurm import SlurmPublisher
 from paceline.health.publish.supervisor import SupervisorPublisher
 from paceline.health.standing import Standing
 from paceline.journal.writer import Journal
+from paceline.spec.healing import Answer, Order, Rung
 from paceline.spec.health import Device, Finding, Result, Verdict
-from paceline.spec.names import CONDITION_HEALTHY, HEALTH_SOCKET, TAINT_UNHEALTHY
+from paceline.spec.names import (
+    ANNOTATION_ANSWER,
+    ANNOTATION_ORDER,
+    CONDITION_HEALTHY,
+    HEALTH_SOCKET,
+    TAINT_UNHEALTHY,
+)
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 XID_79 = "3,{},89990000000,-;NVRM: Xid (PCI:0000:86:00): 79, GPU has fallen off the bus.\n"
@@ -83,7 +92,7 @@ def test_rhythms_are_stretched_to_keep_the_budget(now: float, share: float, then
 
 class FakeKubernetes:
     def __init__(self) -> None:
-        self.object: Object = {"spec": {}, "status": {"conditions": []}}
+        self.object: Object = {"metadata": {"annotations": {}}, "spec": {}, "status": {"conditions": []}}
         self.edits = 0
 
     def node(self, name: str) -> Object:
@@ -97,6 +106,9 @@ class FakeKubernetes:
 
     def set_condition(self, name: str, condition: Object) -> None:
         self.object["status"]["conditions"] = [condition]
+
+    def annotate_node(self, name: str, key: str, value: str) -> None:
+        self.object["metadata"]["annotations"][key] = value
 
     @property
     def condition(self) -> Object:
@@ -139,9 +151,13 @@ def test_kubernetes_hears_that_a_check_cannot_say() -> None:
 class FakeSlurm:
     def __init__(self, *states: str) -> None:
         self.states, self.asked = states, list[tuple[str, str, str]]()
+        self.comment = self.extra = ""
 
     def node(self, name: str) -> SlurmNode:
-        return SlurmNode(name=name, states=self.states)
+        return SlurmNode(name=name, states=self.states, comment=self.comment, extra=self.extra)
+
+    def set_comment(self, name: str, text: str) -> None:
+        self.comment = text
 
     def set_state(self, name: str, state: str, reason: str = "") -> None:
         self.asked.append((name, state, reason))
@@ -291,3 +307,83 @@ def test_a_listener_that_refuses_is_told_again(host: Path, capsys: pytest.Captur
 
     asyncio.run(scene())
     assert capsys.readouterr().err.count("listener: no route to host") == 1
+
+
+def kubernetes_desk(order: object) -> tuple[Desk, Callable[[], object]]:
+    client = FakeKubernetes()
+    notes = client.object["metadata"]["annotations"]
+    notes[ANNOTATION_ORDER] = json.dumps(order)
+    return KubernetesPublisher(client, "n1"), lambda: json.loads(notes[ANNOTATION_ANSWER])  # type: ignore[arg-type]
+
+
+def slurm_desk(order: object) -> tuple[Desk, Callable[[], object]]:
+    client = FakeSlurm("IDLE")
+    client.extra = json.dumps({ANNOTATION_ORDER: order})
+    return SlurmPublisher(client, "n1"), lambda: json.loads(client.comment)[ANNOTATION_ANSWER]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("desk_with", [kubernetes_desk, slurm_desk])
+def test_an_order_is_answered_once_and_the_answer_stays_beside_the_findings(
+    desk_with: Callable[[object], tuple[Desk, Callable[[], object]]],
+) -> None:
+    desk, answer = desk_with({"id": "c1.0", "reset": {"kind": "gpu", "index": 3}})
+
+    async def scene() -> None:
+        order = await desk.order()
+        assert order is not None and order.reset == Device(kind="gpu", index=3)
+        await desk.answer(Answer(id=order.id, result=Result.PASS))
+        await desk.publish(standing("nvidia.xid.13"))
+        assert await desk.order() is None
+
+    asyncio.run(scene())
+    assert answer() == {"id": "c1.0", "result": "pass", "findings": []}
+
+
+@pytest.mark.parametrize("desk_with", [kubernetes_desk, slurm_desk])
+@pytest.mark.parametrize("note", ["scribble", {"id": 7, "rung": "highest"}, None, []])
+def test_what_cannot_be_read_is_no_order(
+    desk_with: Callable[[object], tuple[Desk, Callable[[], object]]], note: object
+) -> None:
+    desk, _ = desk_with(note)
+    assert asyncio.run(desk.order()) is None
+
+
+@pytest.mark.parametrize(("code", "result"), [(0, Result.PASS), (1, Result.FAIL)])
+def test_a_gpu_is_reset_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, result: Result) -> None:
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\necho $* > {tmp_path}/asked\nexit {code}\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    order = Order(id="c1.0", reset=Device(kind="gpu", index=3, serial="GPU-509665ad"))
+
+    answer = asyncio.run(carry_out(order, HostProbe(tmp_path), Node.of("n1", "p5.48xlarge")))
+
+    assert answer.result is result
+    assert (tmp_path / "asked").read_text() == "--gpu-reset -i GPU-509665ad\n"
+
+
+def test_what_cannot_be_reset_or_tested_is_unknown(host: Path) -> None:
+    node, probe = Node.of("n1", "p5.48xlarge"), HostProbe(host)
+    for order in (Order(id="1", reset=Device(kind="nic", index=0)), Order(id="2", rung=Rung.PAIR, peers=("n2",))):
+        assert asyncio.run(carry_out(order, probe, node)).result is Result.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("stress", "result"),
+    [
+        ("echo 'stress-ng: info:  [1] passed: 2'", Result.PASS),
+        ("echo 'stress-ng: fail:  [1] cpu: wrong'; exit 2", Result.FAIL),
+        ("exit 3", Result.UNKNOWN),
+    ],
+)
+def test_a_node_comes_back_by_its_tests_whatever_its_log_still_says(
+    host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stress: str, result: Result
+) -> None:
+    (tmp_path / "stress-ng").write_text(f"#!/bin/sh\n{stress}\n")
+    (tmp_path / "stress-ng").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    (host / "dev/kmsg").write_text("3,2,89990000000,-;neuron: nd5: NEURON_HW_ERR=DMA_ERROR reported\n")
+
+    answer = asyncio.run(carry_out(Order(id="1", rung=Rung.SINGLE), HostProbe(host), Node.of("n1", None)))
+
+    assert answer.result is result
+    assert {finding.fault for finding in answer.findings} <= {None, "deep.cpu_wrong", "host.disk_full"}

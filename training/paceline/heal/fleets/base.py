@@ -34,7 +34,7 @@ class Node:
     @property
     def proven(self) -> bool:
         """Whether it may take part in the test of another node: healthy, idle and nobody's patient."""
-        return not (self.silent_since or self.cordoned or self.busy or self.untested or self.case)
+        return not (self.busy or self.cordoned or self.case or self.silent_since or self.untested)
 
 
 class Fleet(Protocol):

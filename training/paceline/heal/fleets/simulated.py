@@ -102,6 +102,15 @@ class SimulatedFleet:
         """A job takes the node, or leaves it."""
         self._change(name, busy=busy)
 
+    @property
+    def now(self) -> datetime:
+        """The virtual time."""
+        return self._now
+
+    def wake(self, seconds: float) -> None:
+        """Make something due then, so that whoever drives the fleet looks at it."""
+        self._after(seconds, lambda: None)
+
     def next_due(self) -> datetime | None:
         """When something happens next."""
         return self._due[0][0] if self._due else None

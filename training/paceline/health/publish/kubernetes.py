@@ -11,8 +11,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from paceline.clients.kubernetes import Kubernetes, Object, set_taint
+from paceline.health.publish.notes import open_order
 from paceline.health.standing import Standing
-from paceline.spec.names import ANNOTATION_FINDINGS, CONDITION_HEALTHY, TAINT_UNHEALTHY
+from paceline.spec.healing import Answer, Order
+from paceline.spec.names import (
+    ANNOTATION_ANSWER,
+    ANNOTATION_FINDINGS,
+    ANNOTATION_ORDER,
+    CONDITION_HEALTHY,
+    TAINT_UNHEALTHY,
+)
 
 _MESSAGE = 1024
 
@@ -30,6 +38,17 @@ class KubernetesPublisher:
         """See Publisher."""
         await asyncio.to_thread(self._publish, standing)
 
+    async def order(self) -> Order | None:
+        """See Desk."""
+        node = await asyncio.to_thread(self._client.node, self._node)
+        notes = node["metadata"].get("annotations", {})
+        return open_order(_parsed(notes.get(ANNOTATION_ORDER)), _parsed(notes.get(ANNOTATION_ANSWER)))
+
+    async def answer(self, answer: Answer) -> None:
+        """See Desk."""
+        note = answer.model_dump_json(exclude_none=True)
+        await asyncio.to_thread(self._client.annotate_node, self._node, ANNOTATION_ANSWER, note)
+
     def _publish(self, standing: Standing) -> None:
         node = self._client.node(self._node)
         self._client.set_condition(self._node, _condition(standing, node, datetime.now(UTC)))
@@ -39,6 +58,13 @@ class KubernetesPublisher:
             value = unfit.fault
             self._client.edit_node(self._node, lambda node: set_taint(node, TAINT_UNHEALTHY, value, "NoSchedule"))
         self._tainted_for = unfit
+
+
+def _parsed(note: str | None) -> Any:
+    try:
+        return json.loads(note) if note else None
+    except ValueError:
+        return note
 
 
 def _condition(standing: Standing, node: Object, now: datetime) -> dict[str, Any]:

@@ -1,0 +1,30 @@
+"""What pencil and paper say about goodput, beside a simulation. Times are in seconds, rates per second."""
+
+from __future__ import annotations
+
+import math
+
+from paceline.catalog.failure_rates import FailureRates, Recovery
+
+_NODE_DAYS = 1000 * 86400.0
+
+
+def young_daly(write: float, failures_per_second: float) -> float:
+    """The interval of checkpoints that loses least: sqrt(2 w / rate), w the time that one blocks (Young 1974, Daly
+    2006)."""
+    return math.sqrt(2 * write / failures_per_second)
+
+
+def meta_ettr(failures_per_second: float, restart: float, interval: float, write: float) -> float:
+    """Expected effective training time ratio (arXiv:2410.21680): (1 - rate (u0 + dt / 2)) / (1 + w / dt)."""
+    return (1 - failures_per_second * (restart + interval / 2)) / (1 + write / interval)
+
+
+def by_kind(nodes: int, per_1000_node_days: float, recovery: Recovery, table: FailureRates) -> float:
+    """Meta's formula with the cost of an interruption by its kind: (1 - rate * sum of share * (down + lost)) /
+    (1 + stall)."""
+    total = sum(row.count for row in table.classes)
+    cost = sum(
+        row.count / total * (recovery.loss(row.kind).down + recovery.loss(row.kind).lost) for row in table.classes
+    )
+    return (1 - nodes * per_1000_node_days / _NODE_DAYS * cost) / (1 + recovery.stall)
