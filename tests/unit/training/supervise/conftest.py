@@ -68,6 +68,7 @@ def saved() -> Callable[..., PersistedShard]:
         return PersistedShard(
             step=step,
             generation=generation,
+            world_size=2,
             file=CheckpointFile(name=f"rank-{rank}.{generation}", bytes=1, sha256="c" * 64, rank=rank),
             trainer=TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64),
         )

@@ -21,7 +21,9 @@ Stage = Any  # of conftest.py, which importlib mode does not let tests import
 
 
 def shard(rank: int, step: int, generation: int = 0) -> HeldShard:
-    return HeldShard(rank=rank, step=step, generation=generation, bytes=1, digest=f"{rank}/{step}/{generation}")
+    return HeldShard(
+        rank=rank, world_size=2, step=step, generation=generation, bytes=1, digest=f"{rank}/{step}/{generation}"
+    )
 
 
 def reason(stage: Stage) -> str:

@@ -15,7 +15,7 @@ from paceline.supervise.protocol import Assignment, Failure, HeldShard, NodeStat
 
 
 def held(rank: int, step: int, generation: int = 0) -> HeldShard:
-    return HeldShard(rank=rank, step=step, generation=generation, bytes=1, digest=f"{rank}/{step}")
+    return HeldShard(rank=rank, world_size=2, step=step, generation=generation, bytes=1, digest=f"{rank}/{step}")
 
 
 def view(
@@ -49,7 +49,7 @@ def opened(
     seen: dict[str, NodeView], previous: Assignment | None = None, durable: int | None = None, workers: int = 1
 ) -> Assignment | Waiting:
     return plan_generation(
-        nodes=2, workers_per_node=workers, previous=previous, views=seen, durable_step=durable, cause="test"
+        sizes=(2,), workers_per_node=workers, previous=previous, views=seen, durable_step=durable, cause="test"
     )
 
 
@@ -98,27 +98,27 @@ def test_several_workers_a_node_get_consecutive_ranks() -> None:
 
 def test_the_newest_whole_step_wins_not_the_newest_step() -> None:
     statuses = [view("a", shards=(held(0, 8), held(0, 7))).status, view("b", shards=(held(1, 7),)).status]
-    assert choose_restore(2, None, statuses, None).step == 7
+    assert choose_restore(None, statuses, None).step == 7
 
 
 def test_a_newer_durable_checkpoint_beats_older_memory() -> None:
     statuses = [view("a", shards=(held(0, 7), held(1, 7))).status]
-    assert choose_restore(2, None, statuses, 20) == Restore(source="manifest", step=20)
-    assert choose_restore(2, None, statuses, 7).source == "memory"
+    assert choose_restore(None, statuses, 20) == Restore(source="manifest", step=20)
+    assert choose_restore(None, statuses, 7).source == "memory"
 
 
 def test_a_rank_that_nobody_holds_sends_everyone_to_the_durable_checkpoint() -> None:
     statuses = [view("a", shards=(held(0, 7),)).status]
-    assert choose_restore(2, None, statuses, 4) == Restore(source="manifest", step=4)
-    assert choose_restore(2, None, statuses, None) == Restore(source="nothing")
+    assert choose_restore(None, statuses, 4) == Restore(source="manifest", step=4)
+    assert choose_restore(None, statuses, None) == Restore(source="nothing")
 
 
 def test_snapshots_that_a_generation_went_back_behind_are_not_used() -> None:
     went_back = first().model_copy(update={"generation": 1, "restore": Restore(source="memory", step=5)})
     stale = [view("a", shards=(held(0, 9), held(1, 9), held(0, 5), held(1, 5))).status]
-    assert choose_restore(2, went_back, stale, None).step == 5
+    assert choose_restore(went_back, stale, None).step == 5
     fresh = [view("a", shards=(held(0, 9, 1), held(1, 9, 1))).status]
-    assert choose_restore(2, went_back, fresh, None).step == 9
+    assert choose_restore(went_back, fresh, None).step == 9
 
 
 def test_a_lost_node_is_the_cause_and_its_peers_failures_are_not() -> None:
@@ -163,7 +163,7 @@ def test_snapshots_of_two_generations_never_make_one_state() -> None:
     """Node z, away since generation 0, comes back with its step 9; generation 1 has run step 9 again since."""
     second = first().model_copy(update={"generation": 2, "restore": Restore(source="memory", step=9)})
     statuses = [view("z", shards=(held(0, 9, 0),)).status, view("b", shards=(held(1, 9, 1), held(1, 8, 1))).status]
-    assert choose_restore(2, second, statuses, 4) == Restore(source="manifest", step=4)
+    assert choose_restore(second, statuses, 4) == Restore(source="manifest", step=4)
 
 
 def test_a_suspected_buddy_is_not_given_up() -> None:
@@ -197,7 +197,7 @@ def test_every_generation_is_sound(items: list[NodeView], nodes: int, workers: i
     previous: Assignment | None = None
     for _ in range(2):
         planned = plan_generation(
-            nodes=nodes, workers_per_node=workers, previous=previous, views=seen, durable_step=durable, cause="x"
+            sizes=(nodes,), workers_per_node=workers, previous=previous, views=seen, durable_step=durable, cause="x"
         )
         if isinstance(planned, Waiting):
             return

@@ -21,7 +21,7 @@ def journal(tmp_path: Path) -> Journal:
 def segment(step: int, content: bytes = b"state") -> Segment:
     made = Segment.create("test")
     trainer = TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64)
-    made.receive(generation=3, rank=1, trainer=trainer, body_bytes=len(content))[:] = content
+    made.receive(generation=3, rank=1, world_size=2, trainer=trainer, body_bytes=len(content))[:] = content
     made.finish()
     return made
 
@@ -29,10 +29,16 @@ def segment(step: int, content: bytes = b"state") -> Segment:
 async def upload(persister: Persister, *segments: Segment) -> None:
     for each in segments:
         persister.start(each)
-        each.begin(  # the trainer goes on at once
-            generation=9, rank=9, trainer=TrainerState(step=9, tokens=9, next_index=9, ledger="9" * 64), body_bytes=1
+        await persister.released(each)
+        each.begin(  # the trainer goes on
+            generation=9,
+            rank=9,
+            world_size=2,
+            trainer=TrainerState(step=9, tokens=9, next_index=9, ledger="9" * 64),
+            body_bytes=1,
         )
-    assert persister.uploading == len(segments)
+        while persister.uploading > 1:
+            await asyncio.sleep(0)
     while persister.uploading:
         await asyncio.sleep(0)
 
