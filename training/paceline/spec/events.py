@@ -239,8 +239,8 @@ class RankStanding(Record):
     node: str
     step: int
     phase: str
-    process_state: str | None
-    collective: str | None
+    process_state: str | None = None
+    collective: str | None = None
 
 
 class HangJudged(Event):
@@ -249,13 +249,13 @@ class HangJudged(Event):
 
     kind: Literal["hang.judged"] = "hang.judged"
     fault_class: str
-    guilty_node: str | None
-    guilty_rank: int | None
+    guilty_node: str | None = None
+    guilty_rank: int | None = None
     reason: str
     idle_seconds: float
     threshold_seconds: float
-    ranks: tuple[RankStanding, ...]
-    evidence: str | None
+    standings: tuple[RankStanding, ...]
+    evidence: str | None = None
 
 
 class FaultClassified(Event):

@@ -74,7 +74,7 @@ class Inquest:
             reason=verdict.reason,
             idle_seconds=idle,
             threshold_seconds=self._watch.threshold,
-            ranks=tuple(_standing(e) for e in evidence),
+            standings=tuple(_standing(e) for e in evidence),
             evidence=self._keep(generation, evidence),
         )
         return verdict

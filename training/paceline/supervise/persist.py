@@ -98,7 +98,8 @@ class Persister:
             return True
         if (older := self._waiting.pop(rank, None)) is not None:
             older.set_result(False)
-        turn = self._waiting[rank] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting[rank] = turn
         return await turn
 
     def _next(self, rank: int) -> None:

@@ -12,8 +12,8 @@ import faulthandler
 import os
 import re
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 _SIGNAL = signal.SIGUSR2
@@ -22,7 +22,7 @@ _POLL_SECONDS = 0.04
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.+)$')
 _THREAD = re.compile(r"^(Current thread|Thread) 0x")
 _COLLECTIVES = "/torch/distributed/"
-_FRAMES_OF_A_WAIT = 4  # a collective is called through a few wrappers
+_TORCH = "/torch/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,9 @@ def threads(stacks: str) -> list[list[Frame]]:
     found: list[list[Frame]] = []
     for line in stacks.splitlines():
         if _THREAD.match(line):
-            if line.startswith("Current"):
-                found.insert(0, frames := [])
-            else:
-                found.append(frames := [])
-        elif found and (frame := _FRAME.match(line)):
+            frames: list[Frame] = []
+            found.insert(0 if line.startswith("Current") else len(found), frames)
+        elif found and (frame := _FRAME.match(line)) is not None:
             frames.append(Frame(frame["file"], int(frame["line"]), frame["function"]))
     return found
 
@@ -84,8 +82,9 @@ def threads(stacks: str) -> list[list[Frame]]:
 def collective(stacks: str) -> str | None:
     """The collective that the worker waits in, by the name of its function in torch; None when it waits in none."""
     for frames in threads(stacks):
-        if found := next(_distributed(frames[:_FRAMES_OF_A_WAIT]), None):
-            return found.function
+        for frame in takewhile(lambda f: _TORCH in f.file, frames):  # through its wrappers, not through anybody's code
+            if _COLLECTIVES in frame.file:
+                return frame.function
     return None
 
 
@@ -93,7 +92,3 @@ def innermost(stacks: str) -> Frame | None:
     """Where the main thread is."""
     frames = next(iter(threads(stacks)), [])
     return frames[0] if frames else None
-
-
-def _distributed(frames: list[Frame]) -> Iterator[Frame]:
-    return (frame for frame in frames if _COLLECTIVES in frame.file)

@@ -134,3 +134,19 @@ def test_nobody_there_is_an_error_not_a_hang() -> None:
     write(mine, 0, 1)
     with pytest.raises(peer.PeerError, match="refused"):
         peer.hold(Address(host="127.0.0.1", port=port), mine, TOKEN)
+
+
+def test_copies_that_nobody_will_ask_for_are_given_back(memory: NodeMemory, address: Address) -> None:
+    """Rank 5 is kept for another buddy now: once rank 6 is two steps further, all of step 8 exists twice elsewhere."""
+    mine = Segment.create("mine")
+    for rank, step in ((5, 6), (5, 7), (6, 8)):
+        write(mine, rank, step)
+        peer.hold(address, mine, TOKEN)
+    assert {(s.rank, s.step) for s in memory.held()} == {(5, 6), (5, 7), (6, 8)}
+    write(mine, 6, 9)
+    with memory.receiving(5):
+        peer.hold(address, mine, TOKEN)
+        assert {s.rank for s in memory.held()} == {5, 6}, "one that is being written is not taken away"
+    write(mine, 6, 10)
+    peer.hold(address, mine, TOKEN)
+    assert {(s.rank, s.step) for s in memory.held()} == {(6, 9), (6, 10)}

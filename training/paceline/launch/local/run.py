@@ -54,7 +54,7 @@ class LocalRun:
         try:
             self._start_coordinator()
             for index in range(self.job.nodes + self.job.spares):
-                self._start_node(f"node-{index}")
+                self.start_node(f"node-{index}")
         except BaseException:
             self.kill()
             raise
@@ -100,6 +100,13 @@ class LocalRun:
         while any(p.poll() is None for p in processes) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
+    def start_node(self, name: str) -> None:
+        """Start node `name`, or start it again after it has ended."""
+        directory = self.directory / "nodes" / name
+        directory.mkdir(parents=True, exist_ok=True)
+        arguments = [str(self.directory / JOB_NAME), name, "127.0.0.1", str(directory), str(os.getpid())]
+        self.nodes[name] = self._spawn("paceline.supervise.node", arguments, directory / "supervisor.log")
+
     def kill_node(self, node: str) -> None:
         """The blow of a chaos test: SIGKILL to everything that runs on the node."""
         os.killpg(self.nodes[node].pid, signal.SIGKILL)
@@ -142,12 +149,6 @@ class LocalRun:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if self._stopping:
             self._coordinator.terminate()
-
-    def _start_node(self, name: str) -> None:
-        directory = self.directory / "nodes" / name
-        directory.mkdir(parents=True, exist_ok=True)
-        arguments = [str(self.directory / JOB_NAME), name, "127.0.0.1", str(directory), str(os.getpid())]
-        self.nodes[name] = self._spawn("paceline.supervise.node", arguments, directory / "supervisor.log")
 
     def _spawn(self, module: str, arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
