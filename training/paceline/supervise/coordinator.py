@@ -29,7 +29,7 @@ from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_RUN_TOKEN
 from paceline.supervise.commit import Committer
 from paceline.supervise.conduct import Conduct
-from paceline.supervise.herald import Herald
+from paceline.supervise.herald import Herald, next_generation
 from paceline.supervise.inquest import Inquest
 from paceline.supervise.membership import (
     Fault,
@@ -68,6 +68,7 @@ class Coordinator:
         self._herald = Herald(job, self.journal)
         self._conduct = Conduct(clock)
         self._inquest = Inquest(job.timeouts, self.journal, Path(job.journal) / "evidence", clock)
+        self._first_generation = max(job.first_generation, next_generation(Path(job.journal)) if successor else 0)
         self._assignment: Assignment | None = None
         self._pause: int | None = None
         self._started = self._waiting_since = clock()
@@ -260,7 +261,7 @@ class Coordinator:
             sizes=self.job.sizes,
             workers_per_node=self.job.workers_per_node,
             previous=self._assignment,
-            first_generation=self.job.first_generation,
+            first_generation=self._first_generation,
             views=views,
             durable_step=self._committer.durable_step,
             cause=cause,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import ValidationError
 
 import paceline
 from paceline.journal.writer import Journal
@@ -79,3 +83,17 @@ def _action(growth: int, *, joining: bool) -> str:
     if growth:
         return "grow" if growth > 0 else "shrink"
     return "promote spare" if joining else "restart workers"
+
+
+def next_generation(journal: Path) -> int:
+    """One above all generations that coordinators have opened, by what they wrote before they told anybody.
+
+    A successor may not have heard yet from the nodes that follow the newest.
+    """
+    highest = -1
+    path = journal / "coordinator.jsonl"
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        if b'"generation.opened"' in line:
+            with contextlib.suppress(ValidationError):  # a last line that its writer did not finish
+                highest = max(highest, GenerationOpened.model_validate_json(line).generation or 0)
+    return highest + 1

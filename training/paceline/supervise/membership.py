@@ -97,7 +97,8 @@ def plan_generation(
     begins with no smaller one. Survivors keep their ranks, so their snapshots are where they are needed; vacant ranks
     go to spares, and to nodes in `avoid` only if there are no others. The state is the newest step of which every
     rank's snapshot is in somebody's memory, else the newest durable checkpoint (`durable_step`, None when there is
-    none), else the beginning.
+    none), else the beginning. `first_generation` is above all that were opened before by others than who asks: two
+    generations of one number could meet.
     """
     usable = {n: v.status for n, v in views.items() if v.present and not v.suspected and v.status.failure is None}
     staying = {n: s for n, s in usable.items() if not s.leaving}
@@ -120,7 +121,7 @@ def plan_generation(
         _member(ready[node], index * workers_per_node) for index, node in enumerate(places) if node is not None
     )
     return Assignment(
-        generation=previous.generation + 1 if previous else first_generation,
+        generation=max(first_generation, previous.generation + 1 if previous is not None else 0),
         members=members,
         workers_per_node=workers_per_node,
         restore=choose_restore(previous, list(usable.values()), durable_step),

@@ -141,7 +141,7 @@ class Stage:
 
     def replace_coordinator(self) -> None:
         """The next report goes to a successor that knows nothing."""
-        self.coordinator = Coordinator(self.job, "token", clock=lambda: self.now)
+        self.coordinator = Coordinator(self.job, "token", clock=lambda: self.now, successor=bool(self.nodes))
         self.coordinator._committer.find_durable()
         for node in self.nodes.values():
             node._coordinator = self.coordinator

@@ -102,7 +102,7 @@ def test_a_run_that_trains_waits_until_storage_answers(stage: Stage, monkeypatch
 
     async def at_once(seconds: float) -> None: ...
 
-    monkeypatch.setattr(committer, "find_durable", answers_the_second_time)
+    monkeypatch.setattr(committer, "look_up_durable", answers_the_second_time)
     monkeypatch.setattr(asyncio, "sleep", at_once)
     stage["a"].say()
     stage.now += 2.0

@@ -209,6 +209,19 @@ def test_a_world_that_shrank_grows_when_a_node_returns(make_job: Callable[..., J
     assert [a.action for a in stage.events(ActionDecided)] == ["shrink", "grow"]
 
 
+def test_a_successor_opens_no_generation_of_a_number_that_another_has(stage: Stage) -> None:
+    """Node c follows generation 1, but the successor does not hear from it: a second generation 1 could meet it."""
+    stage.start()
+    stage.join("d")
+    for name in "ab":
+        stage[name].work(7, held=(shard(0, 7), shard(1, 7)))
+    stage.cut("b")
+    assert stage["c"].assignment.generation == 1
+    stage.replace_coordinator()
+    stage.wait(1.5, but="c")
+    assert (stage["a"].assignment.generation, stage["a"].assignment.member("c")) == (2, None)
+
+
 def test_a_successor_reads_a_checkpoint_only_when_it_is_needed(
     stage: Stage, make_job: Callable[..., JobSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
