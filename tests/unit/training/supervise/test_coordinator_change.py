@@ -58,7 +58,8 @@ def test_a_hang_is_inspected_judged_and_ends_the_generation(stage: Stage) -> Non
     working(stage, 4, idle=4.9)
     assert stage["a"].told.inspect is None
     working(stage, 4, idle=5.1)
-    assert (stage["a"].told.inspect, stage["a"].assignment.generation) == (0, 0)
+    told = stage["a"].told
+    assert told.inspect == 0 and stage["a"].assignment.generation == 0
     working(stage, 4, idle=5.3, answer=True)
     assert stage["a"].assignment.generation == 1
     [verdict] = stage.events(HangJudged)
