@@ -18,6 +18,7 @@ from paceline.launch.job import JOB_NAME, RunRequest, render
 from paceline.launch.local.run import LocalRun
 from paceline.recipe.load import load
 from paceline.spec.events import AnyEvent, Event, GenerationOpened, RunFinished, StepFinished
+from paceline.spec.job import Timeouts
 from paceline.supervise.process import living_members
 
 Strike = Callable[[LocalRun, dict[int, str]], None]
@@ -66,7 +67,8 @@ class Outcome:
 
 @pytest.fixture
 def train(dataset: Path, tmp_path: Path) -> Callable[..., Outcome]:
-    """Run `debug-tiny`, and at the first step `at` strike once with the nodes by rank; the outcome of the run."""
+    """Run `debug-tiny`, and at the first step `at` strike once with the nodes by rank; the outcome of the run. It is
+    asked to stop after the first step of generation `stop_after`."""
 
     def run(
         name: str,
@@ -79,6 +81,8 @@ def train(dataset: Path, tmp_path: Path) -> Callable[..., Outcome]:
         overrides: Sequence[str] = (),
         data: Path | None = None,
         vocabulary: int | None = None,
+        timeouts: Timeouts | None = None,
+        stop_after: int | None = None,
     ) -> Outcome:
         directory = tmp_path / name
         request = RunRequest(
@@ -88,6 +92,7 @@ def train(dataset: Path, tmp_path: Path) -> Callable[..., Outcome]:
             checkpoints=str(directory / "checkpoints"),
             nodes=nodes,
             spares=spares,
+            timeouts=timeouts or Timeouts(),
         )
         job = render(request, directory)
         if vocabulary is not None:
@@ -107,6 +112,9 @@ def train(dataset: Path, tmp_path: Path) -> Callable[..., Outcome]:
                     strike(local, ranks)
                 if on_event is not None:
                     on_event(local, event)
+                if isinstance(event, StepFinished) and event.generation == stop_after:
+                    local.request_stop()
+                    stop_after = None
             groups = [process.pid for process in local.nodes.values()]
         assert [living_members(group) for group in groups] == [[] for _ in groups]
         finished = events[-1]

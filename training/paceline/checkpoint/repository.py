@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
@@ -127,24 +128,55 @@ class CheckpointRepository:
 
     def newest(self, rejected: Rejected) -> CheckpointManifest | None:
         """The newest checkpoint that verifies; each one passed over is told to `rejected` (step, uri, reason)."""
+        return self._first(self.verify, rejected)
+
+    def newest_committed(self, rejected: Rejected) -> CheckpointManifest | None:
+        """The newest checkpoint whose manifest can be read; its files are not."""
+        return self._first(self.manifest, rejected)
+
+    def _first(self, read: Callable[[int], CheckpointManifest], rejected: Rejected) -> CheckpointManifest | None:
         for step in self.steps():
             try:
-                return self.verify(step)
+                return read(step)
             except CheckpointError as error:
                 rejected(step, self.uri(step), error.problems[0].message)
         return None
 
-    def prune(self, keep: int, *, newest: int) -> list[int]:
-        """Remove the files of all steps older than the `keep` newest committed checkpoints up to `newest`, manifest
-        first: none is ever half there. Returns the steps that had files.
+    def overtaken(self, keep: int, *, newest: int, every_hours: float | None = None) -> list[int]:
+        """Steps with files that `prune` would remove, newest first: all below the `keep` newest committed checkpoints
+        up to `newest`, but for one of every `every_hours`.
 
         What lies above `newest` does not count: the run went back behind it because it is damaged.
         """
-        kept = [step for step in self.steps() if step <= newest][:keep]
-        overtaken = [(step, name) for step, name in self._files() if kept and step < kept[-1]]
-        for step, name in sorted(overtaken, key=lambda file: file[1] != MANIFEST_NAME):
+        committed = [step for step in self.steps() if step <= newest]
+        if not committed[:keep]:
+            return []
+        below = {step for step, _ in self._files() if step < committed[:keep][-1]}
+        return sorted(below - self._milestones(committed[keep:], every_hours), reverse=True)
+
+    def _milestones(self, steps: Iterable[int], every_hours: float | None) -> set[int]:
+        """Of `steps`, the oldest and then each that was saved at least `every_hours` after the one before it."""
+        if every_hours is None:
+            return set()
+        kept: set[int] = set()
+        due: datetime | None = None
+        for step in sorted(steps):
+            try:
+                created = self.manifest(step).created
+            except CheckpointError:
+                continue
+            if due is None or created >= due:
+                kept.add(step)
+                due = created + timedelta(hours=every_hours)
+        return kept
+
+    def prune(self, keep: int, *, newest: int, every_hours: float | None = None) -> list[int]:
+        """Remove the files of the steps that are `overtaken`, manifest first: none is ever half there. Returns them."""
+        steps = self.overtaken(keep, newest=newest, every_hours=every_hours)
+        doomed = [(step, name) for step, name in self._files() if step in set(steps)]
+        for step, name in sorted(doomed, key=lambda file: file[1] != MANIFEST_NAME):
             self.store.delete(f"{step_folder(step)}/{name}")
-        return sorted({step for step, _ in overtaken}, reverse=True)
+        return steps
 
     def _files(self) -> Iterator[tuple[int, str]]:
         """Step and name of every file in a step's folder."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import weakref
 from dataclasses import dataclass
 from typing import Self
 
@@ -21,7 +22,8 @@ import xxhash
 from paceline.spec.manifest import TrainerState
 
 EMPTY, WRITING, READY = 0, 1, 2
-_HEADER = struct.Struct("<8sQqqqQQ16s")  # magic, state, generation, rank, step, trainer bytes, body bytes, digest
+# magic, state, generation, rank, world size, step, trainer bytes, body bytes, digest
+_HEADER = struct.Struct("<8sQqqqqQQ16s")
 _MAGIC = b"PACELINE"
 _TRAINER_AT = 4096
 _BODY_AT = 64 * 1024
@@ -34,10 +36,19 @@ class SegmentHeader:
     state: int
     generation: int
     rank: int
+    world_size: int
     step: int
     trainer_bytes: int
     body_bytes: int
     digest: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentContent:
+    """A copy of what a segment holds."""
+
+    trainer: TrainerState
+    body: bytes
 
 
 class Segment:
@@ -49,8 +60,10 @@ class Segment:
 
     @classmethod
     def create(cls, name: str) -> Self:
-        """An empty segment; `name` is only what the kernel shows in /proc."""
-        return cls(os.memfd_create(name, 0))
+        """An empty segment; `name` is only what the kernel shows in /proc. It goes with the last reference to it."""
+        segment = cls(os.memfd_create(name, 0))
+        weakref.finalize(segment, os.close, segment.fd).atexit = False
+        return segment
 
     def reserve(self, body_bytes: int) -> None:
         """Make room for a shard file of `body_bytes`."""
@@ -80,13 +93,14 @@ class Segment:
         """What is inside, or None when nothing was ever written."""
         if os.fstat(self.fd).st_size < _BODY_AT:
             return None
-        magic, state, generation, rank, step, trainer, body, digest = _HEADER.unpack_from(self.mapped(), 0)
+        magic, state, generation, rank, world, step, trainer, body, digest = _HEADER.unpack_from(self.mapped(), 0)
         if magic != _MAGIC:
             return None
         return SegmentHeader(
             state=state,
             generation=generation,
             rank=rank,
+            world_size=world,
             step=step,
             trainer_bytes=trainer,
             body_bytes=body,
@@ -100,13 +114,13 @@ class Segment:
     def trainer(self, header: SegmentHeader) -> TrainerState:
         return TrainerState.model_validate_json(self.mapped()[_TRAINER_AT : _TRAINER_AT + header.trainer_bytes])
 
-    def begin(self, *, generation: int, rank: int, trainer: TrainerState, body_bytes: int) -> None:
+    def begin(self, *, generation: int, rank: int, world_size: int, trainer: TrainerState, body_bytes: int) -> None:
         """Announce that the content is about to change."""
         text = trainer.model_dump_json().encode()
         if len(text) > _BODY_AT - _TRAINER_AT:
             raise ValueError(f"trainer state of {len(text)} bytes does not fit")
         self.reserve(body_bytes)
-        fields = (generation, rank, trainer.step, len(text), body_bytes, bytes(16))
+        fields = (generation, rank, world_size, trainer.step, len(text), body_bytes, bytes(16))
         _HEADER.pack_into(self.mapped(), 0, _MAGIC, WRITING, *fields)
         self.mapped()[_TRAINER_AT : _TRAINER_AT + len(text)] = text
 
@@ -116,21 +130,30 @@ class Segment:
         if header is None:
             raise ValueError("finish() before begin()")
         digest = self.compute_digest(header)
-        fields = (header.generation, header.rank, header.step, header.trainer_bytes, header.body_bytes)
+        fields = (
+            header.generation,
+            header.rank,
+            header.world_size,
+            header.step,
+            header.trainer_bytes,
+            header.body_bytes,
+        )
         _HEADER.pack_into(self.mapped(), 0, _MAGIC, READY, *fields, digest)
         ready = self.header()
         assert ready is not None
         return ready
 
-    def receive(self, *, generation: int, rank: int, trainer: TrainerState, body_bytes: int) -> memoryview:
+    def receive(
+        self, *, generation: int, rank: int, world_size: int, trainer: TrainerState, body_bytes: int
+    ) -> memoryview:
         """Room for a snapshot that is copied in from elsewhere; `finish` follows."""
-        self.begin(generation=generation, rank=rank, trainer=trainer, body_bytes=body_bytes)
+        self.begin(generation=generation, rank=rank, world_size=world_size, trainer=trainer, body_bytes=body_bytes)
         return self.body(body_bytes)
 
     def invalidate(self) -> None:
         """Declare that nothing usable is inside."""
         if self.header() is not None:
-            _HEADER.pack_into(self.mapped(), 0, _MAGIC, EMPTY, 0, 0, 0, 0, 0, bytes(16))
+            _HEADER.pack_into(self.mapped(), 0, _MAGIC, EMPTY, 0, 0, 0, 0, 0, 0, bytes(16))
 
     def compute_digest(self, header: SegmentHeader) -> bytes:
         """XXH3-128 over trainer state and body as they are now."""
@@ -139,6 +162,19 @@ class Segment:
         hasher.update(view[_TRAINER_AT : _TRAINER_AT + header.trainer_bytes])
         hasher.update(view[_BODY_AT : _BODY_AT + header.body_bytes])
         return hasher.digest()
+
+    def copy_out(self) -> SegmentContent | None:
+        """A copy of the snapshot, compared with its digest; None when there is none or it differs."""
+        header = self.header()
+        if header is None or header.state != READY:
+            return None
+        text = self.mapped()[_TRAINER_AT : _TRAINER_AT + header.trainer_bytes]
+        body = bytes(self.body(header.body_bytes))
+        hasher = xxhash.xxh3_128(text)
+        hasher.update(body)
+        if hasher.hexdigest() != header.digest:
+            return None
+        return SegmentContent(trainer=TrainerState.model_validate_json(text), body=body)
 
     def is_whole(self) -> bool:
         """Whether the content is complete and matches its digest. Reads all of it."""

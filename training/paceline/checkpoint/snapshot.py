@@ -68,6 +68,7 @@ class Snapshotter:
         *,
         generation: int,
         rank: int,
+        world_size: int,
         next_segment: int,
         ready: Callable[[int, SegmentHeader, float, bool], None],
     ) -> None:
@@ -75,6 +76,7 @@ class Snapshotter:
         self._segments = segments
         self._generation = generation
         self._rank = rank
+        self._world_size = world_size
         self._next = next_segment
         self._ready = ready
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
@@ -102,7 +104,13 @@ class Snapshotter:
         if self._layout is None:
             self._layout = plan(describe(name, shard) for name, shard in state.items())
         layout, segment = self._layout, self._segments[index]
-        segment.begin(generation=self._generation, rank=self._rank, trainer=trainer, body_bytes=layout.total_bytes)
+        segment.begin(
+            generation=self._generation,
+            rank=self._rank,
+            world_size=self._world_size,
+            trainer=trainer,
+            body_bytes=layout.total_bytes,
+        )
         base, memory = segment.body_offset, segment.mapped()
         memory[base : base + len(layout.header)] = layout.header
         for shard, start in layout.shards:

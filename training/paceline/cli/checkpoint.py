@@ -66,6 +66,32 @@ def verify(
         typer.echo(f"step {manifest.step}: {len(manifest.files)} files, {total:,} bytes, every hash as in the manifest")
 
 
+@app.command("prune")
+def prune(
+    root: Root,
+    keep: Annotated[int, typer.Option(min=1, help="How many of the newest checkpoints to keep.")],
+    every_hours: Annotated[
+        float | None, typer.Option(min=0.0, help="Of the older ones, keep one of every so many hours.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Remove old checkpoints, after the newest one was verified.
+
+    Not while a run writes to ROOT: it prunes by itself, as `checkpoint.keep` says.
+    """
+    repository = _repository(root)
+    newest = repository.verify(_newest(repository, root)).step
+    work = repository.overtaken if dry_run else repository.prune
+    removed = work(keep, newest=newest, every_hours=every_hours)
+    if output is Output.JSON:
+        kept = [step for step in repository.steps() if step not in removed]
+        print_json({"removed": removed, "kept": kept, "dry_run": dry_run})
+    else:
+        verb = "would remove" if dry_run else "removed"
+        typer.echo(f"{verb} {len(removed)} checkpoints" + "".join(f"\n  step {step}" for step in removed))
+
+
 @app.command("import")
 def import_(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A Hugging Face directory, or a GGUF file.")],

@@ -22,6 +22,9 @@ def run(
     ] = None,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes that the run needs.")] = 1,
     spares: Annotated[int, typer.Option(min=0, help="Nodes that stand by.")] = 0,
+    min_nodes: Annotated[
+        int | None, typer.Option(min=1, help="How far it may shrink without spares; half of --nodes if not given.")
+    ] = None,
     workers: Annotated[int, typer.Option("--workers-per-node", min=1, help="Ranks of each node.")] = 1,
     directory: Annotated[Path | None, typer.Option(help="Directory of the run; runs/RECIPE if not given.")] = None,
     checkpoints: Annotated[
@@ -49,6 +52,7 @@ def run(
         nodes=nodes,
         spares=spares,
         workers_per_node=workers,
+        min_nodes=min_nodes,
     )
     job = render(request, place)
     lines = LiveLines(resolved.recipe.schedule.steps)

@@ -10,6 +10,7 @@ from typing import Literal
 from paceline.journal.timeline import SECOND, microseconds
 from paceline.spec.errors import JournalError
 from paceline.spec.events import (
+    EVERYBODY,
     AnyEvent,
     CheckpointRestored,
     FaultDetected,
@@ -175,7 +176,8 @@ def _recovery(generation: Generation, successor: Generation | None, events: Sequ
     ending = [
         fault
         for fault in generation.detections
-        if node_of(fault.target) in generation.members and microseconds(fault.time) >= last_begin
+        if (fault.target == EVERYBODY or node_of(fault.target) in generation.members)
+        and microseconds(fault.time) >= last_begin
     ]
     if not ending:
         return None
@@ -209,8 +211,8 @@ def _recovery(generation: Generation, successor: Generation | None, events: Sequ
 
 
 def _last_sign(events: Sequence[AnyEvent], node: str, begin: int, end: int) -> int:
-    """When `node` itself last wrote anything in [begin, end)."""
-    times = (_time(e) for e in events if node_of(e.producer) == node)
+    """When `node` itself, or any node where it is EVERYBODY, last wrote anything in [begin, end)."""
+    times = (_time(e) for e in events if node_of(e.producer) == node or (node == EVERYBODY and e.node is not None))
     return max((time for time in times if time < end), default=begin)
 
 

@@ -81,6 +81,8 @@ def _of_fault(event: ev.AnyEvent) -> str:
             return f"Fault injected on purpose: {_words(event.fault)}."
         case ev.FaultDetected():
             return f"Fault detected: {_words(event.fault)}: {event.evidence}."
+        case ev.HangJudged():
+            return f"Nothing moved for {duration(event.idle_seconds)}: {_words(event.fault_class)}: {event.reason}."
         case ev.FaultClassified():
             return f"Fault classified: {_words(event.fault)} is {_words(event.fault_class)}."
         case ev.ActionDecided():

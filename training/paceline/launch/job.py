@@ -19,7 +19,7 @@ from paceline.journal.reader import read
 from paceline.models.families import FAMILIES
 from paceline.plan.layout import derive
 from paceline.recipe.load import Resolved
-from paceline.spec.errors import CheckpointError, DataError, LaunchError
+from paceline.spec.errors import CheckpointError, DataError, LaunchError, RecipeError
 from paceline.spec.events import GenerationOpened
 from paceline.spec.job import JobSpec, Timeouts
 from paceline.spec.run import JOURNAL_DIRECTORY, RUN_NAME, RunRecord
@@ -30,7 +30,8 @@ _LOCK_NAME = ".lock"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:
-    """What a person asks for. `dataset` and `checkpoints` are places that an object store can open."""
+    """What a person asks for. `dataset` and `checkpoints` are places that an object store can open; `min_nodes` is how
+    far the run may shrink, half of `nodes` if None."""
 
     name: str
     recipe: Resolved
@@ -39,6 +40,7 @@ class RunRequest:
     nodes: int
     spares: int
     workers_per_node: int = 1
+    min_nodes: int | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
 
 
@@ -65,6 +67,7 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
         recipe_sha256=request.recipe.sha256,
         nodes=request.nodes,
         spares=request.spares,
+        fewer_nodes=_fewer_nodes(request),
         workers_per_node=request.workers_per_node,
         dataset=dataset.uri,
         data_order=order,
@@ -96,6 +99,23 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
             "choose a directory that you may write to",
         ) from cause
     return job
+
+
+def _fewer_nodes(request: RunRequest) -> tuple[int, ...]:
+    """To which numbers of nodes the run may shrink: those that can share the global batch, largest first.
+
+    Not below half unless a person says so: with half the nodes each holds twice as much, with a quarter four times.
+    """
+    least = request.min_nodes if request.min_nodes is not None else (request.nodes + 1) // 2
+    return tuple(n for n in range(request.nodes - 1, least - 1, -1) if _is_legal(request, n))
+
+
+def _is_legal(request: RunRequest, nodes: int) -> bool:
+    try:
+        derive(request.recipe.recipe, nodes * request.workers_per_node)
+    except RecipeError:
+        return False
+    return True
 
 
 def _check_continuation(request: RunRequest, order: str) -> None:

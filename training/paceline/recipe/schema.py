@@ -90,7 +90,8 @@ class Schedule(Record):
 
 class Checkpointing(Record):
     persist_every: int = Field(default=100, ge=1, description="steps between durable checkpoints")
-    keep: int = Field(default=3, ge=1, description="durable checkpoints to keep")
+    keep: int = Field(default=3, ge=1, description="durable checkpoints to keep: the newest")
+    keep_every_hours: float | None = Field(default=None, gt=0, description="of the older ones, one of every so many")
 
 
 class Recipe(Record):

@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter
 from paceline.spec.base import Record
 
 SCHEMA_VERSION = 1
+EVERYBODY = "all nodes"
 
 
 class Activity(StrEnum):
@@ -221,10 +222,40 @@ class FaultInjected(Event):
 
 
 class FaultDetected(Event):
+    """`target` is a node, or EVERYBODY where none can be named; `traceback` is that of a worker's own exception."""
+
     kind: Literal["fault.detected"] = "fault.detected"
     fault: str
     target: str
     evidence: str
+    traceback: str | None = None
+
+
+class RankStanding(Record):
+    """Where a rank was when nothing moved. `collective` is the one that it waited in, `process_state` the kernel's
+    letter for its process; None where it is not known or waited in none."""
+
+    rank: int
+    node: str
+    step: int
+    phase: str
+    process_state: str | None = None
+    collective: str | None = None
+
+
+class HangJudged(Event):
+    """Nothing moved for `idle_seconds`, and why. `guilty_node` and `guilty_rank` are None where nobody can be named;
+    `evidence` is the path of the file with the stacks of all ranks."""
+
+    kind: Literal["hang.judged"] = "hang.judged"
+    fault_class: str
+    guilty_node: str | None = None
+    guilty_rank: int | None = None
+    reason: str
+    idle_seconds: float
+    threshold_seconds: float
+    standings: tuple[RankStanding, ...]
+    evidence: str | None = None
 
 
 class FaultClassified(Event):
@@ -297,6 +328,7 @@ AnyEvent = Annotated[
     | CheckpointRestored
     | FaultInjected
     | FaultDetected
+    | HangJudged
     | FaultClassified
     | ActionDecided
     | ActionStarted

@@ -18,6 +18,8 @@ class Timeouts(Record):
     full_house: float = Field(default=20.0, ge=0, description="waiting at the start for the spares, once nodes suffice")
     membership: float = Field(default=120.0, gt=0, description="waiting for enough nodes before the run fails")
     drain: float = Field(default=60.0, gt=0, description="last snapshot and its upload when the run ends")
+    hang_floor: float = Field(default=5.0, gt=0, description="the shortest time without progress that is a hang")
+    start: float = Field(default=1800.0, gt=0, description="to the first step of a run; compiling is part of it")
 
 
 class JobSpec(Record):
@@ -28,6 +30,9 @@ class JobSpec(Record):
     recipe_sha256: str
     nodes: int = Field(ge=1)
     spares: int = Field(default=0, ge=0)
+    fewer_nodes: tuple[int, ...] = Field(
+        default=(), description="numbers of nodes that the run may shrink to when no spare is left, largest first"
+    )
     workers_per_node: int = Field(default=1, ge=1)
     dataset: str = Field(description="where the tokenised data lies: s3://... or file:///...")
     data_order: str = Field(description="the ledger's genesis: which data, cut how, in which order")
@@ -40,6 +45,11 @@ class JobSpec(Record):
     image_digest: str | None = None
     first_generation: int = Field(default=0, ge=0, description="above those of earlier parts of the same run")
     timeouts: Timeouts = Timeouts()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of nodes that the run can train on, largest first; it begins with the first."""
+        return (self.nodes, *self.fewer_nodes)
 
     @property
     def world_size(self) -> int:

@@ -20,6 +20,8 @@ from paceline.spec.job import JobSpec
 from paceline.spec.manifest import CheckpointManifest
 from paceline.supervise.protocol import Failure, NodeStatus, PersistedShard
 
+_RETRY_SECONDS = 1.0
+
 
 class Committer:
     """The durable tier as the coordinator sees it."""
@@ -32,6 +34,8 @@ class Committer:
         self._committing: asyncio.Task[None] | None = None
         self._parent: int | None = None
         self._refused: set[tuple[int, int]] = set()
+        self._verifying: asyncio.Task[None] | None = None
+        self.is_verified = False
         self.knows_durable = False
         self.durable_step: int | None = None
         self.committed_step = -1
@@ -43,10 +47,29 @@ class Committer:
 
     def find_durable(self) -> None:
         """Learn the newest checkpoint that verifies; those that do not are reported. Blocking; run on a thread."""
-        manifest = self._open().newest(self._rejected)
+        self._learn(self._open().newest(self._rejected), verified=True)
+
+    def look_up_durable(self) -> None:
+        """The same without reading its files: a successor must not read a terabyte to begin. Blocking."""
+        self._learn(self._open().newest_committed(self._rejected), verified=False)
+
+    def _learn(self, manifest: CheckpointManifest | None, *, verified: bool) -> None:
+        self.durable_step = None
         if manifest is not None:
             self.durable_step = self._parent = self.committed_step = manifest.step
-        self.knows_durable = True
+        self.is_verified, self.knows_durable = verified, True
+
+    def verify_durable(self) -> None:
+        """Read the newest checkpoint in the background, as it is needed now; `is_verified` says when that is over."""
+        if self._verifying is None or self._verifying.done():
+            self._verifying = asyncio.get_running_loop().create_task(self._verify())
+
+    async def _verify(self) -> None:
+        try:
+            await asyncio.to_thread(self.find_durable)
+        except Exception as error:  # noqa: BLE001 - storage may answer the next time
+            self.failure = Failure.of(error).message
+            await asyncio.sleep(_RETRY_SECONDS)
 
     def step(self, statuses: Sequence[NodeStatus]) -> None:
         """Look at what the nodes have made durable and commit what is complete; what storage refused once is not
@@ -58,7 +81,7 @@ class Committer:
             for shard in status.persisted:
                 if shard.step > self.committed_step:
                     by_step.setdefault((shard.step, shard.generation), {})[shard.file.rank] = shard
-        complete = {key for key, shards in by_step.items() if len(shards) == self._job.world_size} - self._refused
+        complete = {key for key, shards in by_step.items() if _is_whole(shards)} - self._refused
         if complete:
             shards = by_step[min(complete)]
             files = [shards[rank] for rank in sorted(shards)]
@@ -89,6 +112,7 @@ class Committer:
             self._journal.emit(CheckpointFailed, step=manifest.step, uri=uri, reason=self.failure)
             return
         self.committed_step = self.durable_step = manifest.step
+        self.is_verified = True  # the nodes hashed what they have just saved
         self._journal.emit(
             CheckpointCommitted,
             step=manifest.step,
@@ -97,7 +121,10 @@ class Committer:
             bytes=sum(file.bytes for file in manifest.files),
         )
         with contextlib.suppress(OSError, PacelineError):  # the next commit removes what could not be removed now
-            await asyncio.to_thread(repository.prune, int(self._job.recipe["checkpoint"]["keep"]), newest=manifest.step)
+            keep = self._job.recipe["checkpoint"]
+            await asyncio.to_thread(
+                repository.prune, int(keep["keep"]), newest=manifest.step, every_hours=keep.get("keep_every_hours")
+            )
 
     def _rejected(self, step: int | None, uri: str, reason: str) -> None:
         self._journal.emit(CheckpointRejected, step=step, uri=uri, reason=reason)
@@ -106,3 +133,8 @@ class Committer:
         if self._repository is None:
             self._repository = CheckpointRepository(open_store(self._job.checkpoints, CheckpointError))
         return self._repository
+
+
+def _is_whole(shards: dict[int, PersistedShard]) -> bool:
+    """Whether these are the files of all ranks of the world that wrote them."""
+    return set(shards) == set(range(next(iter(shards.values())).world_size))

@@ -14,42 +14,42 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
-import platform
 import signal
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
-import paceline
 from paceline.journal.writer import Journal
-from paceline.spec.events import (
-    ActionDecided,
-    FaultClassified,
-    FaultDetected,
-    GenerationOpened,
-    RunFinished,
-    RunStarted,
-)
+from paceline.spec.events import RunFinished
 from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_RUN_TOKEN
 from paceline.supervise.commit import Committer
-from paceline.supervise.membership import Fault, NodeView, Waiting, choose_buddies, find_faults, plan_generation
+from paceline.supervise.conduct import Conduct
+from paceline.supervise.herald import Herald, next_generation
+from paceline.supervise.inquest import Inquest
+from paceline.supervise.membership import (
+    Fault,
+    NodeView,
+    Waiting,
+    choose_buddies,
+    find_faults,
+    plan_generation,
+    wanted_change,
+)
 from paceline.supervise.process import die_with_parent
-from paceline.supervise.protocol import Address, Assignment, Directive, Failure, NodeStatus, Report
+from paceline.supervise.protocol import Address, Assignment, Directive, Failure, NodeStatus, Report, WorkersStatus
 from paceline.supervise.roster import Roster, Wire
 
 Outcome = Literal["completed", "stopped", "failed"]
 
 _PORT_HINT = "another process has this port; end it, or start the run again to get another one"
-_VERSIONED = ("torch", "numpy", "safetensors", "tokenizers")
+_MORE_NODES_HINT = "start it again, with more nodes or spares; it resumes from its last checkpoint"
 _TICK_SECONDS = 0.05
 _SETTLE_SECONDS = 1.0  # a successor first listens to who is there
-_FAILURES_WITHOUT_PROGRESS = 3
 
 
 class Coordinator:
@@ -65,13 +65,17 @@ class Coordinator:
         self._clock = clock
         self._roster = Roster(job.timeouts, self.journal, clock)
         self._committer = Committer(job, self.journal)
+        self._herald = Herald(job, self.journal)
+        self._conduct = Conduct(clock)
+        self._inquest = Inquest(job.timeouts, self.journal, Path(job.journal) / "evidence", clock)
+        self._first_generation = max(job.first_generation, next_generation(Path(job.journal)) if successor else 0)
         self._assignment: Assignment | None = None
-        self._reported: set[tuple[int, str]] = set()
+        self._pause: int | None = None
         self._started = self._waiting_since = clock()
         self._enough_since: float | None = None
         self._stop_requests = 0
+        self._why_stopped: str | None = None
         self._finishing: float | None = None
-        self._failures_without_progress = 0
         self._outcome: Outcome | None = None
         self._reason: str | None = None
         self._hint: str | None = None
@@ -89,7 +93,7 @@ class Coordinator:
             self._end("failed", f"coordinator: cannot listen on {where[0]}:{where[1]}: {error.strerror}", _PORT_HINT)
             return self._close()
         if not self._successor:
-            self._emit_started()
+            self._herald.started()
         learning = asyncio.create_task(self._learn_what_is_durable())
         while self._outcome is None:
             self.step()
@@ -149,9 +153,19 @@ class Coordinator:
                 buddy=Address(host=buddy.host, port=buddy.peer_port) if buddy else None,
                 buddy_node=buddy.node if buddy else None,
                 committed_step=self._committer.committed_step,
-                stop="drain" if self._stop_requests else None,
+                inspect=self._inquest.inspect,
+                pause=self._pause,
+                stop="leave" if self._may_leave(name, views) else "drain" if self._stop_requests else None,
             )
             self._roster.tell(name, directive)
+
+    def _may_leave(self, name: str, views: dict[str, NodeView]) -> bool:
+        """Whether a node whose capacity ends is not needed any more: others have taken over and gone on from there."""
+        if not views[name].status.leaving:
+            return False
+        taking_part = self._assignment is not None and self._assignment.member(name) is not None
+        handed_over = self._assignment is None or self._furthest() > self._assignment.restore.step
+        return not taking_part and handed_over
 
     # ----- deciding ------------------------------------------------------------------------------------------------
 
@@ -187,7 +201,8 @@ class Coordinator:
         """A run that trains goes on until storage answers; one that cannot know what it has saved does not begin."""
         while not self._committer.knows_durable:
             try:
-                await asyncio.to_thread(self._committer.find_durable)
+                learn = self._committer.look_up_durable if self._successor else self._committer.find_durable
+                await asyncio.to_thread(learn)
             except Exception as error:  # noqa: BLE001 - whatever storage says, a person must hear it
                 if self._has_settled and self._assignment is None:
                     failure = Failure.of(error)
@@ -196,39 +211,75 @@ class Coordinator:
                 await asyncio.sleep(_SETTLE_SECONDS)
 
     def _open_if_needed(self, views: dict[str, NodeView]) -> None:
-        now, cause = self._clock(), "start"
-        faults: list[Fault] = []
-        if self._assignment is not None:
-            found = find_faults(self._assignment, views)
-            if isinstance(found, Waiting):
-                return
-            if not found:
-                self._waiting_since = now
-                return
-            faults = found
-            self._report_faults(faults)
-            cause = "; ".join(f"{f.fault}: {f.node}" for f in faults)
-            if self._stop_requests:
-                self._end("stopped", f"stopped while healing ({cause})")
-                return
-            if self._gave_up(faults):
-                return
-        planned = plan_generation(
-            nodes=self.job.nodes,
+        if self._assignment is None:
+            self._plan(views, "start", lost=())
+            return
+        faults = find_faults(self._assignment, views)
+        if isinstance(faults, Waiting):
+            return
+        faults = faults or self._inquest.faults(self._assignment, views)
+        if faults:
+            self._heal(self._assignment, faults, views)
+        elif self._has_paused(self._assignment, views):
+            change = wanted_change(self._assignment, views, self.job.sizes, self._conduct.avoid)
+            self._plan(views, change or "go on after a pause", lost=())
+        else:
+            self._waiting_since = self._clock()
+            self._change_if_wanted(self._assignment, views)
+
+    def _heal(self, assignment: Assignment, faults: list[Fault], views: dict[str, NodeView]) -> None:
+        if self._herald.faults(assignment.generation, faults):
+            self._conduct.note(faults, progressed=self._furthest() > assignment.restore.step)
+        cause = "; ".join(f"{f.fault}: {f.where}" for f in faults)
+        if self._stop_requests:
+            self._end("stopped", f"stopped while healing ({cause})")
+        elif (bug := self._conduct.verdict(faults)) is not None:
+            self._end("failed", bug.message, bug.hint)
+        else:
+            self._plan(views, cause, lost=tuple(f.where for f in faults if f.fault_class == "node_lost"))
+
+    def _change_if_wanted(self, assignment: Assignment, views: dict[str, NodeView]) -> None:
+        """A planned change waits until the next generation could open at once, then asks this one to pause."""
+        change = wanted_change(assignment, views, self.job.sizes, self._conduct.avoid)
+        if change is None or self._pause == assignment.generation:
+            return
+        staying = [v for v in views.values() if v.present and not v.status.leaving and v.status.failure is None]
+        if len(staying) < min(self.job.sizes):
+            self._stop_requests = max(self._stop_requests, 1)
+            self._why_stopped = f"{change}, and nobody is left to hand over to"
+        elif isinstance(self._planned(views, change), Assignment):
+            self._pause = assignment.generation
+
+    def _has_paused(self, assignment: Assignment, views: dict[str, NodeView]) -> bool:
+        """Whether all workers ended after the same step because they were asked to, and not because the run ends."""
+        ended = {w.state for w in self._workers(assignment, views)}
+        whole = len(self._workers(assignment, views)) == len(assignment.members)
+        return whole and "stopped" in ended and ended <= {"stopped", "completed"} and not self._stop_requests
+
+    def _planned(self, views: dict[str, NodeView], cause: str) -> Assignment | Waiting:
+        return plan_generation(
+            sizes=self.job.sizes,
             workers_per_node=self.job.workers_per_node,
             previous=self._assignment,
-            first_generation=self.job.first_generation,
+            first_generation=self._first_generation,
             views=views,
             durable_step=self._committer.durable_step,
             cause=cause,
+            avoid=self._conduct.avoid,
         )
-        if isinstance(planned, Assignment):
-            if self._is_worth_waiting(views, now):
-                return
-            self._open(planned, lost=tuple(f.node for f in faults if f.fault_class == "node_lost"))
-        elif now - self._waiting_since > self.job.timeouts.membership:
-            hint = "start it again, with more nodes or spares; it resumes from its last checkpoint"
-            self._end("failed", self._why_waiting(planned, views), hint)
+
+    def _plan(self, views: dict[str, NodeView], cause: str, *, lost: tuple[str, ...]) -> None:
+        """Open the next generation if it can be, give up if that takes too long."""
+        now, planned = self._clock(), self._planned(views, cause)
+        if isinstance(planned, Waiting):
+            if now - self._waiting_since > self.job.timeouts.membership:
+                self._end("failed", self._why_waiting(planned, views), _MORE_NODES_HINT)
+        elif planned.restore.source == "manifest" and not self._committer.is_verified:
+            self._committer.verify_durable()
+        elif not self._is_worth_waiting(views, now):
+            previous, self._assignment = self._assignment, planned
+            self._finishing, self._pause, self._waiting_since = None, None, now
+            self._herald.opened(planned, previous, lost=lost)
 
     def _is_worth_waiting(self, views: dict[str, NodeView], now: float) -> bool:
         """At the start, whether spares are still warming up: a fault right after it should find them ready."""
@@ -239,63 +290,21 @@ class Coordinator:
         patience = self.job.timeouts.full_house
         return ready < self.job.nodes + self.job.spares and now - self._enough_since < patience
 
-    def _open(self, assignment: Assignment, *, lost: tuple[str, ...]) -> None:
-        previous = self._assignment
-        self._assignment, self._finishing = assignment, None
-        self._waiting_since = self._clock()
-        self.journal.generation = assignment.generation
-        if previous is not None:
-            joining = {m.node for m in assignment.members} - {m.node for m in previous.members}
-            target = ", ".join(sorted(joining)) or ", ".join(m.node for m in assignment.members)
-            action = "promote spare" if joining else "restart workers"
-            self.journal.emit(ActionDecided, action=action, target=target, reason=assignment.cause)
-        self.journal.emit(
-            GenerationOpened,
-            ranks={m.node: m.first_rank for m in assignment.members},
-            world_size=assignment.world_size,
-            cause=assignment.cause,
-            lost_nodes=lost,
-            restore_from=assignment.restore.source,
-            restore_step=assignment.restore.step,
-        )
-
-    def _report_faults(self, faults: list[Fault]) -> None:
-        assert self._assignment is not None
-        generation = self._assignment.generation
-        new = [fault for fault in faults if (generation, fault.node) not in self._reported]
-        for fault in new:
-            self.journal.emit(FaultDetected, fault=fault.fault, target=fault.node, evidence=fault.evidence)
-            self.journal.emit(FaultClassified, fault=fault.fault, target=fault.node, fault_class=fault.fault_class)
-        if new and generation not in {known for known, _ in self._reported}:
-            progressed = self._furthest() > self._assignment.restore.step
-            by_workers = all(fault.fault_class == "worker_failed" for fault in new)
-            self._failures_without_progress += 1
-            if progressed or not by_workers:
-                self._failures_without_progress = 0
-        self._reported |= {(generation, fault.node) for fault in new}
-
-    def _gave_up(self, faults: list[Fault]) -> bool:
-        """A failure that comes back at the same step is a bug, not bad luck: restarting it for ever helps nobody."""
-        if self._failures_without_progress < _FAILURES_WITHOUT_PROGRESS:
-            return False
-        last = faults[-1]
-        times = _FAILURES_WITHOUT_PROGRESS
-        hint = "this is no bad luck; see the node's workers.log, mend the cause, and start the run again: it resumes"
-        self._end("failed", f"{last.node}: failed {times} times at the same step: {last.evidence}", hint)
-        return True
-
     def _is_over(self, views: dict[str, NodeView]) -> bool:
         """Whether all workers have ended as they should, and their last checkpoint is durable or on its way."""
         if self._assignment is None:
             return self._cannot_begin(views)
         members = [views[m.node] for m in self._assignment.members if m.node in views]
-        workers = [v.status.workers for v in members if v.status.workers is not None]
-        ended = [w.state for w in workers if w.generation == self._assignment.generation]
+        workers = self._workers(self._assignment, views)
+        ended = [w.state for w in workers]
         if len(ended) < len(self._assignment.members) or not set(ended) <= {"completed", "stopped"}:
+            return False
+        if self._has_paused(self._assignment, views):
             return False
         step = min(w.step for w in workers)
         if self._committer.committed_step >= step:
-            self._end("stopped" if "stopped" in ended else "completed", None)
+            stopped = "stopped" in ended
+            self._end("stopped" if stopped else "completed", self._why_stopped if stopped else None)
             return True
         if not all(v.present for v in members):
             return False  # what was on its way there is lost: the next generation saves it again
@@ -323,25 +332,10 @@ class Coordinator:
     def _end(self, outcome: Outcome, reason: str | None, hint: str | None = None) -> None:
         self._outcome, self._reason, self._hint = outcome, reason, hint
 
-    def _emit_started(self) -> None:
-        recipe = self.job.recipe
-        self.journal.emit(
-            RunStarted,
-            recipe=recipe["name"],
-            recipe_sha256=self.job.recipe_sha256,
-            nodes=self.job.nodes,
-            spares=self.job.spares,
-            world_size=self.job.world_size,
-            total_steps=recipe["schedule"]["steps"],
-            tokens_per_step=recipe["batch"]["tokens"],
-            seed=recipe["seed"],
-            dataset=self.job.dataset,
-            versions={
-                "paceline": paceline.__version__,
-                "python": platform.python_version(),
-                **{name: version(name) for name in _VERSIONED},
-            },
-        )
+    def _workers(self, assignment: Assignment, views: dict[str, NodeView]) -> list[WorkersStatus]:
+        """What the members say of their workers in this generation."""
+        said = [views[m.node].status.workers for m in assignment.members if m.node in views]
+        return [w for w in said if w is not None and w.generation == assignment.generation]
 
     def _furthest(self) -> int:
         """The last step that the present generation is known to have done, or to have begun from."""

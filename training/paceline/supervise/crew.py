@@ -16,14 +16,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from paceline.supervise import stacks
 from paceline.supervise.link import WorkerLaunch
 from paceline.supervise.memory import Pair
 from paceline.supervise.process import guarded
-from paceline.supervise.progress import Progress
+from paceline.supervise.progress import Phase, Progress
 from paceline.supervise.protocol import (
     WORKER_MESSAGE,
     Failure,
     Promote,
+    RankEvidence,
+    RankProgress,
     SnapshotReady,
     StandbyReady,
     StepDone,
@@ -43,6 +46,8 @@ class Worker:
     process: asyncio.subprocess.Process
     writer: asyncio.StreamWriter
     progress: Progress
+    stacks_fd: int
+    rank: int = -1
     ready: bool = False
     step: int = -1
     outcome: Literal["completed", "stopped", "failed"] | None = None
@@ -69,6 +74,7 @@ class Crew:
             listener = socket.create_server((host, 0)) if local_rank == 0 else None
             ours, theirs = socket.socketpair()
             progress = Progress(os.memfd_create(f"paceline-{node}-progress{local_rank}", 0))
+            stacks_fd = os.memfd_create(f"paceline-{node}-stacks{local_rank}", 0)
             launch = WorkerLaunch(
                 job_file=str(job_file),
                 node=node,
@@ -76,11 +82,12 @@ class Crew:
                 data_directory=str(data),
                 channel_fd=theirs.fileno(),
                 progress_fd=progress.fd,
+                stacks_fd=stacks_fd,
                 segment_fds=(pair[0].fd, pair[1].fd),
                 listen_fd=listener.fileno() if listener else None,
                 parent_pid=os.getpid(),
             )
-            descriptors = [theirs.fileno(), progress.fd, pair[0].fd, pair[1].fd]
+            descriptors = [theirs.fileno(), progress.fd, stacks_fd, pair[0].fd, pair[1].fd]
             descriptors += [listener.fileno()] if listener else []
             with self._log.open("ab") as log:
                 process = await asyncio.create_subprocess_exec(
@@ -96,7 +103,9 @@ class Crew:
                 self.store_port = listener.getsockname()[1]
                 listener.close()
             reader, writer = await asyncio.open_connection(sock=ours)
-            worker = Worker(local_rank=local_rank, process=process, writer=writer, progress=progress)
+            worker = Worker(
+                local_rank=local_rank, process=process, writer=writer, progress=progress, stacks_fd=stacks_fd
+            )
             worker.tasks.append(guarded(self._listen(worker, reader)))
             self.workers.append(worker)
 
@@ -129,13 +138,23 @@ class Crew:
     def error(self) -> Failure | None:
         return next((w.error for w in self.workers if w.outcome == "failed" and w.error), None)
 
+    def progress(self) -> tuple[RankProgress, ...]:
+        """How far each promoted worker is."""
+        return tuple(_progress(worker) for worker in self.workers if worker.rank >= 0)
+
+    async def inspect(self, node: str) -> tuple[RankEvidence, ...]:
+        """Look at each promoted worker from outside."""
+        promoted = [worker for worker in self.workers if worker.rank >= 0]
+        return tuple(await asyncio.gather(*(_inspect(worker, node) for worker in promoted)))
+
     def _fail(self, worker: Worker, error: Failure) -> None:
         if worker.outcome is None:  # what goes wrong after the work is done changes nothing
             worker.outcome, worker.error = "failed", error
 
     def promote(self, promotions: Sequence[Promote]) -> None:
         for worker, promotion in zip(self.workers, promotions, strict=True):
-            worker.step = promotion.restore_step
+            worker.step, worker.rank = promotion.restore_step, promotion.rank
+            worker.progress.write(step=promotion.restore_step, phase=Phase.BUILD)  # its idle time counts from now
             self._send(worker, promotion)
 
     def send_all(self, message: BaseModel) -> None:
@@ -162,6 +181,7 @@ class Crew:
             worker.writer.close()
             worker.progress.close()
             os.close(worker.progress.fd)
+            os.close(worker.stacks_fd)
             for task in worker.tasks:
                 task.cancel()
 
@@ -195,6 +215,18 @@ class Crew:
         elif isinstance(message, WorkerFailed):
             self._fail(worker, message.error)
         self._changed()
+
+
+def _progress(worker: Worker) -> RankProgress:
+    words = worker.progress.read()
+    return RankProgress(rank=worker.rank, step=words.step, phase=words.phase, idle_seconds=words.idle_seconds)
+
+
+async def _inspect(worker: Worker, node: str) -> RankEvidence:
+    pid, progress = worker.process.pid, _progress(worker)
+    state = stacks.process_state(pid)
+    taken = await stacks.take(pid, worker.stacks_fd)
+    return RankEvidence(**progress.model_dump(), node=node, process_state=state, stacks=taken)
 
 
 def worker_command(module: str) -> list[str]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from paceline.checkpoint.segment import Segment
 from paceline.spec.base import Record
+from paceline.supervise import stacks
 from paceline.supervise.process import die_with_parent
 from paceline.supervise.progress import Progress
 from paceline.supervise.protocol import (
@@ -41,6 +42,7 @@ class WorkerLaunch(Record):
     data_directory: str
     channel_fd: int
     progress_fd: int
+    stacks_fd: int
     segment_fds: tuple[int, int]
     listen_fd: int | None
     parent_pid: int
@@ -53,6 +55,7 @@ class SupervisorLink:
         die_with_parent(launch.parent_pid)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides, not the terminal
         self.progress = Progress(launch.progress_fd)
+        stacks.offer(launch.stacks_fd)
         self.segments = (Segment(launch.segment_fds[0]), Segment(launch.segment_fds[1]))
         self._socket = socket.socket(fileno=launch.channel_fd)
         self._lines = self._socket.makefile("r", encoding="utf-8")

@@ -5,9 +5,10 @@ Nothing here knows time, sockets or processes, so that the simulator and the tes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from paceline.spec.events import EVERYBODY
 from paceline.supervise.protocol import Address, Assignment, HeldShard, Member, NodeStatus, Restore, ShardSource
 
 
@@ -23,12 +24,18 @@ class NodeView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """Why a generation cannot go on."""
+    """Why a generation cannot go on. `node` is None where nobody can be named; `traceback` is that of a worker's own
+    exception."""
 
-    node: str
+    node: str | None
     fault: str
     fault_class: str
     evidence: str
+    traceback: str | None = None
+
+    @property
+    def where(self) -> str:
+        return self.node or EVERYBODY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +77,7 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
             fault="worker failed",
             fault_class="worker_failed",
             evidence=_error(view.status),
+            traceback=_traceback(view.status),
         )
         for view in failed
     ]
@@ -94,60 +102,79 @@ def _replaceable(assignment: Assignment, views: Mapping[str, NodeView]) -> list[
 
 def plan_generation(
     *,
-    nodes: int,
+    sizes: Sequence[int],
     workers_per_node: int,
     previous: Assignment | None,
     first_generation: int = 0,
     views: Mapping[str, NodeView],
     durable_step: int | None,
     cause: str,
+    avoid: Collection[str] = (),
 ) -> Assignment | Waiting:
     """The next generation over nodes that are present and ready.
 
-    Survivors keep their ranks, so their snapshots are where they are needed; vacant ranks go to spares. The state is
-    the newest step of which every rank's snapshot is in somebody's memory, else the newest durable checkpoint
-    (`durable_step`, None when there is none), else the beginning.
+    `sizes` are the numbers of nodes that the run can train on, largest first: it takes the largest that can be had, and
+    begins with no smaller one. Survivors keep their ranks, so their snapshots are where they are needed; vacant ranks
+    go to spares, and to nodes in `avoid` only if there are no others; a member that is unfit keeps its rank only while
+    nobody can take it, and an unfit node that is no member gets none. The state is the newest step of which every
+    rank's snapshot is in somebody's memory, else the newest durable checkpoint (`durable_step`, None when there is
+    none), else the beginning. `first_generation` is above all that were opened before by others than who asks: two
+    generations of one number could meet.
     """
     usable = {n: v.status for n, v in views.items() if v.present and not v.suspected and v.status.failure is None}
-    ready = {n: s for n, s in usable.items() if s.ready and s.store_port is not None}
-    places: list[str | None] = [None] * nodes
-    if previous is not None:
-        for member in previous.members:
-            if member.node in usable and _is_same_supervisor(member, usable[member.node]):
-                places[member.first_rank // workers_per_node] = member.node
-    kept = set(places)
-    spares = sorted(n for n, s in ready.items() if n not in kept and s.unfit is None)
-    vacant = [index for index, node in enumerate(places) if node is None]
-    unfit = [index for index, node in enumerate(places) if node is not None and usable[node].unfit is not None]
-    for index, spare in zip((*vacant, *unfit), spares, strict=False):
-        places[index] = spare
-    if late := sorted(node for node in places if node is not None and node not in ready):
+    before = {m.node for m in previous.members} if previous is not None else set()
+    staying = {n: s for n, s in usable.items() if not s.leaving and (s.unfit is None or n in before)}
+    avoid = {*avoid, *(n for n, s in staying.items() if s.unfit is not None)}
+    ready = {n: s for n, s in staying.items() if s.ready and s.store_port is not None}
+    fitting = [size for size in sizes if size <= len(staying)] if previous is not None else list(sizes[:1])
+    if not fitting:
+        return Waiting(reason=f"{len(ready)} of {sizes[0]} nodes are ready")
+    size = fitting[0]
+    places = _keep_places(size, workers_per_node, previous, staying, avoid)
+    kept = {node for node in places if node is not None}
+    if late := sorted(kept - set(ready)):
         return Waiting(reason=f"standbys of {', '.join(late)} are not ready")
-    if None in places:
-        return Waiting(reason=f"{len(ready)} of {nodes} nodes are ready")
+    spares = sorted(set(ready) - kept, key=lambda node: (node in avoid, node))
+    for index, node in enumerate(places):
+        if node is None:
+            if not spares:
+                return Waiting(reason=f"{len(ready)} of {size} nodes are ready")
+            places[index] = spares.pop(0)
     members = tuple(
         _member(ready[node], index * workers_per_node) for index, node in enumerate(places) if node is not None
     )
     return Assignment(
-        generation=previous.generation + 1 if previous else first_generation,
+        generation=max(first_generation, previous.generation + 1 if previous is not None else 0),
         members=members,
         workers_per_node=workers_per_node,
-        restore=choose_restore(nodes * workers_per_node, previous, list(usable.values()), durable_step),
+        restore=choose_restore(previous, list(usable.values()), durable_step),
         cause=cause,
     )
 
 
-def choose_restore(
-    world_size: int, previous: Assignment | None, statuses: Sequence[NodeStatus], durable_step: int | None
-) -> Restore:
+def wanted_change(
+    assignment: Assignment, views: Mapping[str, NodeView], sizes: Sequence[int], avoid: Collection[str]
+) -> str | None:
+    """Why a generation that is well should give way to another after its present step: a member's capacity ends, or
+    there are nodes to grow by."""
+    members = {m.node for m in assignment.members}
+    leaving = sorted(n for n in members if n in views and views[n].status.leaving)
+    if leaving:
+        return f"hand over: {', '.join(leaving)} leaves"
+    joining = {n for n, v in views.items() if _could_join(v) and n not in members and n not in avoid}
+    larger = [size for size in sizes if len(members) < size <= len(members) + len(joining)]
+    return f"grow to {larger[0]} nodes" if larger else None
+
+
+def choose_restore(previous: Assignment | None, statuses: Sequence[NodeStatus], durable_step: int | None) -> Restore:
     """Memory before disk, newer before older; never snapshots of two generations together: a step that was run
     again need not have given the same bits."""
     holders: dict[tuple[int, int], dict[int, tuple[NodeStatus, HeldShard]]] = {}
     for status in statuses:
         for shard in status.held:
-            if shard.rank < world_size and not _superseded(shard, previous):
+            if not _superseded(shard, previous):
                 holders.setdefault((shard.step, shard.generation), {})[shard.rank] = (status, shard)
-    whole = [key for key, by_rank in holders.items() if len(by_rank) == world_size]
+    whole = [key for key, by_rank in holders.items() if _is_whole([shard for _, shard in by_rank.values()])]
     if whole and (newest := max(whole))[0] >= (durable_step or 0):
         sources = tuple(
             ShardSource(
@@ -194,6 +221,46 @@ def _failed_in(status: NodeStatus, generation: int) -> bool:
 def _error(status: NodeStatus) -> str:
     error = status.workers.error if status.workers is not None else None
     return error.message if error is not None else "it ended without a message"
+
+
+def _traceback(status: NodeStatus) -> str | None:
+    error = status.workers.error if status.workers is not None else None
+    return error.traceback if error is not None else None
+
+
+def _keep_places(
+    size: int,
+    workers_per_node: int,
+    previous: Assignment | None,
+    staying: Mapping[str, NodeStatus],
+    avoid: Collection[str],
+) -> list[str | None]:
+    """For each of `size` places the member of `previous` that keeps it, or moves to it when the world changes."""
+    survivors = {
+        member.node: member.first_rank // workers_per_node
+        for member in (previous.members if previous is not None else ())
+        if member.node in staying and _is_same_supervisor(member, staying[member.node])
+    }
+    willing = [n for n in staying if n not in avoid]
+    offenders = sorted((n for n in staying if n in avoid), key=lambda node: (node not in survivors, node))
+    trusted = {*willing, *offenders[: max(0, size - len(willing))]}
+    places: list[str | None] = [None] * size
+    for node, place in survivors.items():
+        if node in trusted and place < size:
+            places[place] = node
+    moving = [node for node, place in survivors.items() if node in trusted and place >= size]
+    return [node or (moving.pop(0) if moving else None) for node in places]
+
+
+def _could_join(view: NodeView) -> bool:
+    status = view.status
+    fit = status.failure is None and status.unfit is None and not status.leaving
+    return view.present and not view.suspected and status.ready and fit
+
+
+def _is_whole(shards: Sequence[HeldShard]) -> bool:
+    """Whether these are all ranks of the world that wrote them."""
+    return {shard.rank for shard in shards} == set(range(shards[0].world_size))
 
 
 def _superseded(shard: HeldShard, previous: Assignment | None) -> bool:

@@ -7,6 +7,9 @@ as held; its digest is checked by whoever takes it.
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from paceline.checkpoint.segment import READY, Segment, SegmentHeader
 from paceline.supervise.protocol import HeldShard
@@ -22,6 +25,7 @@ class NodeMemory:
         self._lock = threading.Lock()
         self.own: list[Pair] = [self._pair(f"own{i}") for i in range(workers_per_node)]
         self._copies: dict[int, Pair] = {}
+        self._receiving: Counter[int] = Counter()
 
     def _pair(self, name: str) -> Pair:
         first, second = (Segment.create(f"paceline-{self._node}-{name}-{half}") for half in "ab")
@@ -30,15 +34,21 @@ class NodeMemory:
     def held(self) -> list[HeldShard]:
         """What is whole, newest first."""
         shards = [
-            HeldShard(rank=h.rank, step=h.step, generation=h.generation, bytes=h.body_bytes, digest=h.digest)
+            HeldShard(
+                rank=h.rank,
+                world_size=h.world_size,
+                step=h.step,
+                generation=h.generation,
+                bytes=h.body_bytes,
+                digest=h.digest,
+            )
             for _, h in self._ready()
         ]
         return sorted(shards, key=lambda s: (-s.step, s.rank))
 
-    def find(self, rank: int, step: int) -> Segment | None:
-        """The segment with the snapshot of `rank` after `step`, of the latest generation that took one."""
-        found = [(h.generation, s) for s, h in self._ready() if (h.rank, h.step) == (rank, step)]
-        return max(found, key=lambda item: item[0])[1] if found else None
+    def find(self, rank: int, step: int, digest: str) -> Segment | None:
+        """The segment with this snapshot."""
+        return next((s for s, _ in self._ready() if is_snapshot(s, rank, step, digest)), None)
 
     def copy_target(self, rank: int) -> Segment:
         """The segment that the next copy of `rank` may overwrite: never the newest whole one."""
@@ -47,6 +57,24 @@ class NodeMemory:
             if pair is None:
                 pair = self._copies[rank] = self._pair(f"copy{rank}")
         return min(pair, key=age)
+
+    @contextmanager
+    def receiving(self, rank: int) -> Iterator[Segment]:
+        """The copy target of `rank`, which nobody gives back meanwhile."""
+        with self._lock:
+            self._receiving[rank] += 1
+        try:
+            yield self.copy_target(rank)
+        finally:
+            with self._lock:
+                self._receiving[rank] -= 1
+
+    def free_up_to(self, step: int) -> None:
+        """Give back the copies of all ranks of which none is newer than `step`: nobody will ask for them."""
+        with self._lock:
+            for rank, pair in list(self._copies.items()):
+                if not self._receiving[rank] and max(map(age, pair)) <= step:
+                    del self._copies[rank]
 
     def restore_target(self, local_rank: int) -> int:
         """Which own segment of `local_rank` may be overwritten by a snapshot that is brought in."""
@@ -77,3 +105,8 @@ def is_snapshot(segment: Segment, rank: int, step: int, digest: str) -> bool:
     header = segment.header()
     held = header is not None and header.state == READY
     return held and header is not None and (header.rank, header.step, header.digest) == (rank, step, digest)
+
+
+def older(pair: Pair, in_use: int) -> int:
+    """Which half of `pair` may be written next: not the one `in_use`; if that is -1, the older one."""
+    return 1 - in_use if in_use >= 0 else min((0, 1), key=lambda index: age(pair[index]))

@@ -34,18 +34,18 @@ from paceline.supervise.protocol import (
     Assignment,
     Directive,
     Failure,
+    Inspection,
     Member,
     NodeStatus,
     Promote,
-    Report,
     SnapshotReady,
     StopRequested,
     WorkersStatus,
 )
 from paceline.supervise.replicate import Replicator
+from paceline.supervise.talk import Line
 
 WORKER_MODULE = "paceline.train.worker"
-_RECONNECT_SECONDS = 0.05
 _STANDBY_PATIENCE_SECONDS = 2.0
 
 
@@ -58,16 +58,20 @@ class NodeSupervisor:
         self._job_file, self._token = job_file, token
         self.journal = Journal(Path(self.job.journal), run=self.job.run, producer=node, node=node)
         self.memory = NodeMemory(node, self.job.workers_per_node)
-        self._dirty = asyncio.Event()
         self._left = asyncio.Event()
-        self._persister = Persister(self.job.checkpoints, self.journal, self._dirty.set)
-        self._replicator = Replicator(self.memory, self.journal, token)
+        self._line = Line(self.job, token, self.status, self._reconcile)
+        self._persister = Persister(self.job.checkpoints, self.journal, self._line.report_soon)
+        self._replicator = Replicator(self.memory, self.journal, token, self._persister.released)
         self._server = peer.PeerServer(host, self.memory, token)
         self._active: Crew | None = None
         self._standby: Crew | None = None
         self._following: Assignment | None = None
         self._adopting: asyncio.Task[None] | None = None
         self._spawning: asyncio.Task[None] | None = None
+        self._inspection: Inspection | None = None
+        self._inspecting: asyncio.Task[None] | None = None
+        self._pause: int | None = None
+        self._leaving = False
         self._stopping = False
         self._failure: Failure | None = None
         self._unfit: Finding | None = None
@@ -76,17 +80,17 @@ class NodeSupervisor:
         self._ended = False
 
     async def run(self) -> None:
-        """Until the coordinator says that the run is over, or SIGTERM."""
+        """Until the coordinator says that this node may go, or a second SIGTERM; the first asks to be replaced."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._left.set)
+            loop.add_signal_handler(number, self.request_leave)
         self._phase(Activity.INITIALISE)
         staging = guarded(self._stage())
-        reporting = guarded(self._keep_reporting())
+        reporting = guarded(self._line.keep())
         hearing = guarded(self._hear_health())
         await self._left.wait()
         self._replicator.stop()
-        for task in (staging, reporting, hearing, self._adopting):
+        for task in (staging, reporting, hearing, self._adopting, self._inspecting):
             if task is not None:
                 task.cancel()
         if self._spawning is not None:
@@ -96,6 +100,13 @@ class NodeSupervisor:
                 crew.kill()
                 await crew.bury()
         self._server.close()
+
+    def request_leave(self) -> None:
+        """This node's capacity ends: hand over after the current step and go; asked again, go now."""
+        if self._leaving:
+            self._left.set()
+        self._leaving = True
+        self._line.report_soon()
 
     # ----- what this node has --------------------------------------------------------------------------------------
 
@@ -109,7 +120,7 @@ class NodeSupervisor:
             self._failure = Failure.of(error)
         self._staged = True
         await spawning
-        self._dirty.set()
+        self._line.report_soon()
 
     def _raise_standbys(self) -> asyncio.Task[None]:
         if self._spawning is None or (self._spawning.done() and not self._left.is_set()):
@@ -135,7 +146,7 @@ class NodeSupervisor:
         self._workers_changed()  # one may have ended before the last had begun
 
     def _workers_changed(self) -> None:
-        self._dirty.set()
+        self._line.report_soon()
         if self._active is not None and self._active.state in ("completed", "stopped") and not self._ended:
             self._ended = True
             self._phase(Activity.CHECKPOINT_STALL, "last checkpoint")
@@ -176,6 +187,8 @@ class NodeSupervisor:
             persisted=self._persister.persisted,
             uploading=self._persister.uploading,
             upload_failure=self._persister.failure,
+            inspection=self._inspection,
+            leaving=self._leaving,
         )
 
     async def _hear_health(self) -> None:
@@ -186,7 +199,7 @@ class NodeSupervisor:
             try:
                 async for line in reader:
                     self._unfit = Verdict.model_validate_json(line).unfit
-                    self._dirty.set()
+                    self._line.report_soon()
             except (ConnectionError, ValueError):
                 pass  # a stranger, or half a line: what was heard before holds
             finally:
@@ -214,41 +227,8 @@ class NodeSupervisor:
             state=self._active.state,
             step=self._active.step,
             error=self._active.error,
+            ranks=self._active.progress(),
         )
-
-    async def _keep_reporting(self) -> None:
-        while True:
-            began = asyncio.get_running_loop().time()
-            with contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError):
-                await self._talk()
-            # a connection that lasted is renewed at once, before anybody thinks that this node is lost
-            if asyncio.get_running_loop().time() - began < _RECONNECT_SECONDS:
-                await asyncio.sleep(_RECONNECT_SECONDS)
-
-    async def _talk(self) -> None:
-        """One connection to the coordinator, for as long as it lasts."""
-        reader, writer = await asyncio.open_connection(
-            self.job.coordinator_host, self.job.coordinator_port, limit=2**24
-        )
-        listening = asyncio.create_task(self._listen(reader))
-        try:
-            while not listening.done():
-                self._dirty.clear()
-                report = Report(token=self._token, status=self.status())
-                writer.write(report.model_dump_json().encode() + b"\n")
-                await writer.drain()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._dirty.wait(), self.job.timeouts.heartbeat_interval)
-        finally:
-            writer.close()
-            listening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await listening
-
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        async for line in reader:
-            self._reconcile(Directive.model_validate_json(line))
-        self._dirty.set()
 
     def _reconcile(self, directive: Directive) -> None:
         if directive.stop == "leave":
@@ -256,6 +236,8 @@ class NodeSupervisor:
             return
         self._persister.committed(directive.committed_step)
         self._stopping = self._stopping or directive.stop == "drain"
+        self._pause = directive.pause
+        self._inspect_if_asked(directive.inspect)
         assignment = directive.assignment
         current = self._following.generation if self._following is not None else -1
         if assignment is not None and assignment.generation > current:
@@ -270,8 +252,23 @@ class NodeSupervisor:
         self._pass_on_stop()
 
     def _pass_on_stop(self) -> None:
-        if self._stopping and self._active is not None:
+        pausing = self._following is not None and self._pause == self._following.generation
+        if (self._stopping or pausing) and self._active is not None:
             self._active.send_all(StopRequested())
+
+    def _inspect_if_asked(self, generation: int | None) -> None:
+        """Look at the workers once for each time it is asked for."""
+        if generation is None:
+            self._inspection = None
+        elif self._inspection is None and (self._inspecting is None or self._inspecting.done()):
+            self._inspecting = guarded(self._inspect(generation))
+
+    async def _inspect(self, generation: int) -> None:
+        if self._active is not None and self._following is not None and self._following.generation == generation:
+            with contextlib.suppress(OSError, ValueError):  # they are being replaced at this moment
+                ranks = await self._active.inspect(self.node)
+                self._inspection = Inspection(generation=generation, ranks=ranks)
+        self._line.report_soon()
 
     # ----- a new generation ----------------------------------------------------------------------------------------
 
@@ -301,7 +298,7 @@ class NodeSupervisor:
         member = assignment.member(self.node)
         if member is None or member.peer_port != self._server.port:  # a predecessor on this node was meant
             self._phase(Activity.IDLE_RESERVED)
-            self._dirty.set()
+            self._line.report_soon()
             return
         starting = assignment.generation == self.job.first_generation
         self._phase(Activity.INITIALISE if starting else Activity.RESTART, assignment.cause)
@@ -315,7 +312,7 @@ class NodeSupervisor:
             self._unpromoted = None
         elif segments:
             self._promote(assignment, member, segments)
-        self._dirty.set()
+        self._line.report_soon()
 
     def _promote(self, assignment: Assignment, member: Member, segments: list[int]) -> None:
         crew = self._standby
@@ -335,6 +332,7 @@ class NodeSupervisor:
                     restore_step=assignment.restore.step,
                     restore_from=assignment.restore.source,
                     restore_segment=segment,
+                    restore_shards=assignment.restore.shards if segment < 0 else (),
                 )
                 for local_rank, segment in enumerate(segments)
             ]
@@ -345,9 +343,10 @@ class NodeSupervisor:
         asyncio.get_running_loop().call_later(_STANDBY_PATIENCE_SECONDS, self._raise_standbys)
 
     def _bring_state(self, assignment: Assignment, first_rank: int) -> list[int]:
-        """For each local rank the own segment that holds the snapshot to start from; -1 when none is used."""
+        """For each local rank the own segment that holds the snapshot to start from; -1 when none is used, or when
+        another world wrote the state: then every rank takes its part out of all shards."""
         restore = assignment.restore
-        if restore.source != "memory":
+        if restore.source != "memory" or len(restore.shards) != assignment.world_size:
             return [-1] * self.job.workers_per_node
         chosen = []
         for local_rank, pair in enumerate(self.memory.own):

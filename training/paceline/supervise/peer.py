@@ -65,12 +65,14 @@ class _Handler(socketserver.BaseRequestHandler):
             _try_line(self.request, {"error": str(error)})
 
     def _hold(self, request: dict[str, Any]) -> None:
-        segment = self.server.memory.copy_target(request["rank"])
-        _receive(self.request, segment, request)
+        with self.server.memory.receiving(request["rank"]) as segment:
+            _receive(self.request, segment, request)
+        # a snapshot after step n exists only if every rank's of n - 1 exists twice: nobody goes back behind that
+        self.server.memory.free_up_to(request["step"] - 2)
         _send_line(self.request, {"held": request["step"]})
 
     def _fetch(self, request: dict[str, Any]) -> None:
-        segment = self.server.memory.find(request["rank"], request["step"])
+        segment = self.server.memory.find(request["rank"], request["step"], request["digest"])
         if segment is None:
             raise PeerError(f"no snapshot of rank {request['rank']} after step {request['step']}")
         _send_snapshot(self.request, segment, {})
@@ -94,11 +96,11 @@ def fetch(address: Address, rank: int, step: int, digest: str, into: Segment, to
     try:
         with socket.create_connection((address.host, address.port), timeout=_TIMEOUT_SECONDS) as connection:
             connection.settimeout(_TIMEOUT_SECONDS)
-            _send_line(connection, {"do": "fetch", "token": token, "rank": rank, "step": step})
+            _send_line(connection, {"do": "fetch", "token": token, "rank": rank, "step": step, "digest": digest})
             answer = _read_line(connection)
             if "error" in answer:
                 raise PeerError(f"{address.host}:{address.port}: {answer['error']}")
-            if answer["digest"] != digest:
+            if answer["digest"] != digest:  # it was overwritten between the request and the answer
                 raise PeerError(f"{address.host}:{address.port}: holds another snapshot than it reported")
             _receive(connection, into, answer)
     except (OSError, ValueError, KeyError) as cause:
@@ -111,6 +113,7 @@ def _send_snapshot(connection: socket.socket, segment: Segment, extra: dict[str,
         raise PeerError("nothing to send")
     line = {
         "rank": header.rank,
+        "world_size": header.world_size,
         "step": header.step,
         "generation": header.generation,
         "bytes": header.body_bytes,
@@ -124,7 +127,13 @@ def _send_snapshot(connection: socket.socket, segment: Segment, extra: dict[str,
 
 def _receive(connection: socket.socket, segment: Segment, line: dict[str, Any]) -> None:
     trainer = TrainerState.model_validate(line["trainer"])
-    body = segment.receive(generation=line["generation"], rank=line["rank"], trainer=trainer, body_bytes=line["bytes"])
+    body = segment.receive(
+        generation=line["generation"],
+        rank=line["rank"],
+        world_size=line["world_size"],
+        trainer=trainer,
+        body_bytes=line["bytes"],
+    )
     position = 0
     while position < len(body):
         count = connection.recv_into(body[position:])

@@ -1,7 +1,9 @@
 """Upload snapshots to durable storage, out of the supervisor's memory and never by the trainer.
 
-The bytes are copied out of the segment first (the trainer needs it again soon), then hashed and uploaded on a thread.
-A failed upload is reported and costs the run that checkpoint, nothing else.
+The bytes are copied out of the segment first, on a thread and compared with their digest; only then may the trainer use
+the segment again. At most one upload per rank is under way and one waits: where storage is slower than the cadence, the
+newest snapshot takes the place of the one that waits. A failed upload is reported and costs the run that checkpoint,
+nothing else.
 """
 
 from __future__ import annotations
@@ -11,12 +13,11 @@ import time
 from collections.abc import Callable
 
 from paceline.checkpoint.repository import CheckpointRepository
-from paceline.checkpoint.segment import Segment
+from paceline.checkpoint.segment import Segment, SegmentContent, SegmentHeader
 from paceline.clients.object_store import open_store
 from paceline.journal.writer import Journal
 from paceline.spec.errors import CheckpointError
 from paceline.spec.events import CheckpointFailed, CheckpointPersisted
-from paceline.spec.manifest import TrainerState
 from paceline.supervise.protocol import Failure, PersistedShard
 
 
@@ -31,6 +32,9 @@ class Persister:
         self._tasks: set[asyncio.Task[None]] = set()
         self._persisted: list[PersistedShard] = []
         self._failure: str | None = None
+        self._reading: dict[Segment, asyncio.Event] = {}
+        self._busy: set[int] = set()
+        self._waiting: dict[int, asyncio.Future[bool]] = {}
 
     @property
     def failure(self) -> str | None:
@@ -51,32 +55,77 @@ class Persister:
         self._persisted = [shard for shard in self._persisted if shard.step > step]
 
     def start(self, segment: Segment) -> None:
-        """Copy the snapshot out of `segment` now, upload it in the background."""
-        header = segment.header()
-        assert header is not None
-        content = bytes(segment.body(header.body_bytes))
-        work = self._upload(content, header.rank, header.generation, segment.trainer(header))
-        task = asyncio.get_running_loop().create_task(work)
+        """Make the snapshot in `segment` durable, in the background; `released` says when the segment is free."""
+        self._reading[segment] = asyncio.Event()
+        task = asyncio.get_running_loop().create_task(self._save(segment, self._reading[segment]))
         self._tasks.add(task)
         task.add_done_callback(self._done)
+
+    async def released(self, segment: Segment) -> None:
+        """Return when nothing reads `segment` any more."""
+        if (reading := self._reading.get(segment)) is not None:
+            await reading.wait()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._changed()
 
-    async def _upload(self, content: bytes, rank: int, generation: int, trainer: TrainerState) -> None:
+    async def _save(self, segment: Segment, read: asyncio.Event) -> None:
+        header = segment.header()
+        assert header is not None
+        try:
+            content = await asyncio.to_thread(segment.copy_out)
+        finally:
+            read.set()
+            if self._reading.get(segment) is read:
+                del self._reading[segment]
+        step, rank = header.step, header.rank
+        where = f"{self._root}, step {step}, rank {rank}"
+        if content is None:
+            self._failed(step, rank, where, "the snapshot in memory is damaged, or was overwritten while it was copied")
+        elif not await self._turn(rank):
+            self._failed(step, rank, where, "storage is slower than checkpoints come: a newer one took its place")
+        else:
+            try:
+                await self._upload(content, header)
+            finally:
+                self._next(rank)
+
+    async def _turn(self, rank: int) -> bool:
+        """Wait until no other upload of `rank` is under way; False when a newer snapshot has come meanwhile."""
+        if rank not in self._busy:
+            self._busy.add(rank)
+            return True
+        if (older := self._waiting.pop(rank, None)) is not None:
+            older.set_result(False)
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting[rank] = turn
+        return await turn
+
+    def _next(self, rank: int) -> None:
+        if (waiting := self._waiting.pop(rank, None)) is not None:
+            waiting.set_result(True)
+        else:
+            self._busy.discard(rank)
+
+    async def _upload(self, content: SegmentContent, header: SegmentHeader) -> None:
         started = time.perf_counter()
+        rank, generation = header.rank, header.generation
+        trainer, body = content.trainer, content.body
         where = f"{self._root}, step {trainer.step}, rank {rank}"
         try:
             repository = await asyncio.to_thread(self._open)
             where = repository.uri(trainer.step)
-            file = await asyncio.to_thread(repository.put_shard, trainer.step, rank, content, generation=generation)
+            file = await asyncio.to_thread(repository.put_shard, trainer.step, rank, body, generation=generation)
         except Exception as error:  # noqa: BLE001 - whatever storage says, training goes on and the reason is told
-            reason = self._failure = Failure.of(error).message
-            self._journal.emit(CheckpointFailed, step=trainer.step, uri=where, reason=reason, rank=rank)
+            self._failed(trainer.step, rank, where, Failure.of(error).message)
             return
         self._failure = None
-        self._persisted.append(PersistedShard(step=trainer.step, generation=generation, file=file, trainer=trainer))
+        self._persisted.append(
+            PersistedShard(
+                step=trainer.step, generation=generation, world_size=header.world_size, file=file, trainer=trainer
+            )
+        )
         self._journal.emit(
             CheckpointPersisted,
             step=trainer.step,
@@ -86,6 +135,10 @@ class Persister:
             seconds=time.perf_counter() - started,
             rank=rank,
         )
+
+    def _failed(self, step: int, rank: int, where: str, reason: str) -> None:
+        self._failure = reason
+        self._journal.emit(CheckpointFailed, step=step, uri=where, reason=reason, rank=rank)
 
     def _open(self) -> CheckpointRepository:
         if self._repository is None:

@@ -1,7 +1,7 @@
 """Progress words: how far a worker is, written to shared memory without a message, a lock or a cost.
 
-Four signed 64-bit words: optimizer steps done, phase, collectives issued, monotonic time of the last change in
-nanoseconds. The supervisor reads them whenever it likes; a torn read shows two adjacent moments, which is harmless.
+Three signed 64-bit words: optimizer steps done, phase, monotonic time of the last change in nanoseconds. The supervisor
+reads them whenever it likes; a torn read shows two adjacent moments, which is harmless.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import time
 from dataclasses import dataclass
 from enum import IntEnum
 
-_WORDS = struct.Struct("<qqqq")
+_WORDS = struct.Struct("<qqq")
 
 
 class Phase(IntEnum):
-    """What the worker is at."""
+    """What the worker is at, in the order of a step."""
 
     STANDBY = 0
     BUILD = 1
@@ -31,10 +31,16 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProgressWords:
+    """`changed_ns` is of the machine's monotonic clock, which all its processes share."""
+
     step: int
     phase: Phase
-    collectives: int
     changed_ns: int
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long nothing has been written."""
+        return (time.monotonic_ns() - self.changed_ns) / 1e9
 
 
 class Progress:
@@ -46,12 +52,12 @@ class Progress:
             os.ftruncate(fd, _WORDS.size)
         self._map = mmap.mmap(fd, _WORDS.size)
 
-    def write(self, *, step: int, phase: Phase, collectives: int = 0) -> None:
-        _WORDS.pack_into(self._map, 0, step, int(phase), collectives, time.monotonic_ns())
+    def write(self, *, step: int, phase: Phase) -> None:
+        _WORDS.pack_into(self._map, 0, step, int(phase), time.monotonic_ns())
 
     def read(self) -> ProgressWords:
-        step, phase, collectives, changed = _WORDS.unpack_from(self._map, 0)
-        return ProgressWords(step=step, phase=Phase(phase), collectives=collectives, changed_ns=changed)
+        step, phase, changed = _WORDS.unpack_from(self._map, 0)
+        return ProgressWords(step=step, phase=Phase(phase), changed_ns=changed)
 
     def close(self) -> None:
         self._map.close()

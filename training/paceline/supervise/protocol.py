@@ -6,6 +6,7 @@ the whole `Directive`. Nothing depends on a message having been seen before, so 
 
 from __future__ import annotations
 
+import traceback
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -21,18 +22,23 @@ class Failure(Record):
 
     message: str
     hint: str | None = None
+    traceback: str | None = Field(default=None, description="of a worker's own exception")
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
+        """`error` in words. Where it was raised is kept: without it nobody finds the bug."""
+        trace = "".join(traceback.format_exception(error)) if error.__traceback__ is not None else None
         if isinstance(error, PacelineError):
-            return cls(message="; ".join(p.message for p in error.problems), hint=error.problems[0].hint)
-        return cls(message=f"{type(error).__name__}: {error}")
+            message = "; ".join(p.message for p in error.problems)
+            return cls(message=message, hint=error.problems[0].hint, traceback=trace)
+        return cls(message=f"{type(error).__name__}: {error}", traceback=trace)
 
 
 class HeldShard(Record):
-    """A verified snapshot of one rank in the memory of a node."""
+    """A verified snapshot of one rank, of `world_size` ranks, in the memory of a node."""
 
     rank: int
+    world_size: int
     step: int
     generation: int
     bytes: int
@@ -40,10 +46,11 @@ class HeldShard(Record):
 
 
 class PersistedShard(Record):
-    """A rank's file that is durable and waits for its checkpoint to be committed."""
+    """A rank's file that is durable and waits for its checkpoint, of `world_size` files, to be committed."""
 
     step: int
     generation: int
+    world_size: int
     file: CheckpointFile
     trainer: TrainerState
 
@@ -74,7 +81,8 @@ class ShardSource(Record):
 
 
 class Restore(Record):
-    """What a generation starts from. `step` is 0 for `nothing`."""
+    """What a generation starts from. `step` is 0 for `nothing`; `shards` are all of the state, one for each rank of
+    the world that wrote it."""
 
     source: Literal["memory", "manifest", "nothing"]
     step: int = 0
@@ -101,6 +109,15 @@ class Assignment(Record):
 WorkersState = Literal["running", "completed", "stopped", "failed"]
 
 
+class RankProgress(Record):
+    """A rank's progress words: `step` steps done, at `phase` (progress.Phase), unchanged for `idle_seconds`."""
+
+    rank: int
+    step: int
+    phase: int
+    idle_seconds: float
+
+
 class WorkersStatus(Record):
     """The workers of a node in `generation`. `step` is the lowest optimizer step that all of them have finished."""
 
@@ -108,6 +125,22 @@ class WorkersStatus(Record):
     state: WorkersState
     step: int
     error: Failure | None = None
+    ranks: tuple[RankProgress, ...] = ()
+
+
+class RankEvidence(RankProgress):
+    """What can be seen of a rank from outside: the kernel's letter for its process, and its Python stacks."""
+
+    node: str
+    process_state: str | None
+    stacks: str
+
+
+class Inspection(Record):
+    """A node's answer to `Directive.inspect`."""
+
+    generation: int
+    ranks: tuple[RankEvidence, ...]
 
 
 class NodeStatus(Record):
@@ -127,6 +160,8 @@ class NodeStatus(Record):
     persisted: tuple[PersistedShard, ...] = ()
     uploading: int = Field(default=0, description="shard files on their way to durable storage")
     upload_failure: str | None = Field(default=None, description="why the last upload failed, if it did")
+    inspection: Inspection | None = Field(default=None, description="the last one that was asked for")
+    leaving: bool = Field(default=False, description="this node's capacity ends: it wants to hand over and go")
 
 
 class Report(Record):
@@ -138,12 +173,16 @@ class Report(Record):
 
 class Directive(Record):
     """Coordinator to supervisor. `buddy` keeps a second copy of this node's snapshots; `committed_step` is the newest
-    durable checkpoint; `stop` asks to end after the current step (drain) or says that the run is over (leave)."""
+    durable checkpoint; `inspect` asks for the stacks of that generation's workers; `pause` asks that generation's
+    workers to end after the current step, all after the same one; `stop` asks this of the run (drain), or says that
+    the node may go (leave)."""
 
     assignment: Assignment | None = None
     buddy: Address | None = None
     buddy_node: str | None = None
     committed_step: int = -1
+    inspect: int | None = None
+    pause: int | None = None
     stop: Literal["drain", "leave"] | None = None
 
 
@@ -179,7 +218,8 @@ class WorkerFailed(Record):
 
 
 class Promote(Record):
-    """A standby becomes rank `rank`. `restore_segment` holds the state to start from, or -1."""
+    """A standby becomes rank `rank`. `restore_segment` holds the state to start from, or is -1; then `restore_shards`
+    says where to get the parts of it that another world left in memory."""
 
     kind: Literal["promote"] = "promote"
     generation: int
@@ -190,6 +230,7 @@ class Promote(Record):
     restore_step: int
     restore_from: Literal["memory", "manifest", "nothing"]
     restore_segment: int
+    restore_shards: tuple[ShardSource, ...] = ()
 
 
 class SnapshotSafe(Record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from paceline.checkpoint.segment import Segment
 from paceline.journal.writer import Journal
@@ -17,12 +18,16 @@ _RETRY_SECONDS = 0.1
 
 
 class Replicator:
-    """The copies of one node that are under way, at most one per local rank: the newest."""
+    """The copies of one node that are under way, at most one per local rank: the newest. `released(segment)` returns
+    when nobody else reads the segment, so that the trainer may write into it again."""
 
-    def __init__(self, memory: NodeMemory, journal: Journal, token: str) -> None:
+    def __init__(
+        self, memory: NodeMemory, journal: Journal, token: str, released: Callable[[Segment], Awaitable[None]]
+    ) -> None:
         self._memory = memory
         self._journal = journal
         self._token = token
+        self._released = released
         self._copying: dict[int, asyncio.Task[None]] = {}
         self.buddy: Address | None = None
         self.buddy_node: str | None = None
@@ -66,4 +71,5 @@ class Replicator:
                 rank=header.rank,
             )
             break
+        await self._released(segment)
         crew.send(local_rank, SnapshotSafe(step=header.step))

@@ -99,6 +99,8 @@ class Roster:
             node = self._nodes[name]
             if not view.present:
                 standing, reason = "lost", "its connection closed" if node.closed else "it fell silent"
+                if view.status.leaving and name not in members:
+                    standing, reason = "left", "its capacity ended, others have taken over"
             elif assignment is None or view.suspected:
                 continue  # nothing is decided about it yet
             else:

@@ -63,19 +63,21 @@ class TrainingLoop:
         self._snapshot_step: int | None = None
         self._stall_seconds = 0.0
 
-    def run(self, trainer: TrainerState, *, from_memory: bool) -> bool:
+    def run(self, trainer: TrainerState, *, from_memory: bool, resharded: bool = False) -> bool:
         """Train from `trainer` to the end of the schedule; True when it was asked to stop before.
 
         Every rank stops after the same step: the wish is summed with the step's totals. With `from_memory` the state
-        is that of a snapshot which is being copied to a buddy, and nothing says that it is durable.
+        is that of a snapshot which is being copied to a buddy, and nothing says that it is durable; `resharded` says
+        that the snapshot is of another world, so that this one must begin with its own.
         """
         if self._speaks:
             self._journal.emit(PhaseChanged, activity=Activity.PRODUCTIVE)
         stopped, started = False, time.perf_counter()
         if from_memory:
             self._snapshot_step = trainer.step
-            if trainer.step == self._recipe.schedule.steps:  # a fault took the last checkpoint on its way
-                self._snapshots.begin(trainer, persist=True)
+            over = trainer.step == self._recipe.schedule.steps  # a fault took the last checkpoint on its way
+            if over or resharded:
+                self._snapshots.begin(trainer, persist=over)
         while trainer.step < self._recipe.schedule.steps and not stopped:
             trainer, stopped, started = self._step(trainer, started)
         self._snapshots.wait()

@@ -12,11 +12,12 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 from paceline.checkpoint.repository import CheckpointRepository
 from paceline.checkpoint.restore import fill
-from paceline.checkpoint.segment import SegmentHeader
+from paceline.checkpoint.segment import Segment, SegmentHeader
 from paceline.checkpoint.snapshot import Snapshotter
 from paceline.checkpoint.weights import find_weights
 from paceline.clients.object_store import open_store
@@ -31,7 +32,10 @@ from paceline.spec.errors import CheckpointError
 from paceline.spec.events import CheckpointRestored, SnapshotTaken
 from paceline.spec.job import JobSpec
 from paceline.spec.manifest import TrainerState
+from paceline.spec.names import ENV_RUN_TOKEN
+from paceline.supervise import peer
 from paceline.supervise.link import SupervisorLink, WorkerLaunch
+from paceline.supervise.memory import older
 from paceline.supervise.progress import Phase
 from paceline.supervise.protocol import Promote
 from paceline.train.loop import TrainingLoop
@@ -90,7 +94,8 @@ class Worker:
             self._link.segments,
             generation=promotion.generation,
             rank=promotion.rank,
-            next_segment=1 - promotion.restore_segment if promotion.restore_segment >= 0 else 0,
+            world_size=promotion.world_size,
+            next_segment=older(self._link.segments, promotion.restore_segment),
             ready=lambda index, header, seconds, persist: self._snapshot_ready(
                 journal, promotion, index, header, seconds, persist
             ),
@@ -114,7 +119,9 @@ class Worker:
                 rank=promotion.rank,
                 speaks=promotion.local_rank == 0,
             )
-            stopped = loop.run(trainer, from_memory=promotion.restore_from == "memory")
+            stopped = loop.run(
+                trainer, from_memory=promotion.restore_from == "memory", resharded=bool(promotion.restore_shards)
+            )
         snapshots.close()
         return stopped
 
@@ -130,7 +137,8 @@ class Worker:
                 fill(parameters, repository.contents(manifest.step, manifest.files))
             return TrainerState(step=0, tokens=0, next_index=0, ledger=self._job.data_order)
         if promotion.restore_from == "memory":
-            trainer, copied = self._from_memory(promotion)
+            whole = promotion.restore_segment >= 0
+            trainer, copied = self._from_memory(promotion) if whole else self._from_shards(promotion)
         else:
             trainer, copied = self._from_manifest(promotion)
         journal.emit(
@@ -151,6 +159,23 @@ class Worker:
         source = f"snapshot of rank {header.rank} after step {header.step}"
         copied = fill(self._engine.state(), [(source, segment.body(header.body_bytes))])
         return segment.trainer(header), copied
+
+    def _from_shards(self, promotion: Promote) -> tuple[TrainerState, int]:
+        """Out of what another world left in the memory of the nodes: every shard is fetched, one at a time."""
+        scratch = Segment.create("paceline-reshard")
+        token = os.environ[ENV_RUN_TOKEN]
+
+        def bodies() -> Iterator[tuple[str, memoryview]]:
+            for shard in promotion.restore_shards:
+                peer.fetch(shard.address, shard.rank, promotion.restore_step, shard.digest, scratch, token)
+                header = scratch.header()
+                assert header is not None
+                yield f"snapshot of rank {shard.rank} after step {header.step}", scratch.body(header.body_bytes)
+
+        copied = fill(self._engine.state(), bodies())
+        header = scratch.header()
+        assert header is not None
+        return scratch.trainer(header), copied
 
     def _from_manifest(self, promotion: Promote) -> tuple[TrainerState, int]:
         repository = CheckpointRepository(open_store(self._job.checkpoints, CheckpointError))

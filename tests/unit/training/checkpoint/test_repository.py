@@ -15,10 +15,10 @@ from paceline.spec.manifest import CheckpointManifest, TrainerState
 CONTENT = (b"zero" * 50, b"one" * 70)
 
 
-def save(repository: CheckpointRepository, step: int) -> CheckpointManifest:
+def save(repository: CheckpointRepository, step: int, *, hour: int = 0) -> CheckpointManifest:
     manifest = CheckpointManifest(
         run="test",
-        created=datetime(2026, 11, 21, tzinfo=UTC),
+        created=datetime(2026, 11, 21, hour, tzinfo=UTC),
         step=step,
         recipe_sha256="a" * 64,
         image_digest=None,
@@ -105,6 +105,26 @@ def test_prune_keeps_the_newest(repository: CheckpointRepository, tmp_path: Path
     assert repository.steps() == [40, 30]
     assert not list(tmp_path.glob("step-00000010/*"))
     assert newest(repository) == (40, [])
+
+
+def test_prune_keeps_one_of_every_so_many_hours_however_often_it_is_called(repository: CheckpointRepository) -> None:
+    for hour in range(12):
+        save(repository, 10 * (hour + 1), hour=hour)
+        repository.prune(2, newest=10 * (hour + 1), every_hours=4)
+    assert repository.steps() == [120, 110, 90, 50, 10]
+    assert repository.overtaken(2, newest=120, every_hours=4) == []
+    assert repository.overtaken(2, newest=120) == [90, 50, 10]
+    assert repository.steps() == [120, 110, 90, 50, 10]
+
+
+def test_the_newest_committed_is_found_without_reading_its_files(repository: CheckpointRepository) -> None:
+    save(repository, 20)
+    save(repository, 40)
+    repository.store.put("step-00000040/rank-00000.generation-0000.safetensors", b"damaged")
+    repository.store.put("step-00000060/manifest.json", b"{}")
+    told: list[int | None] = []
+    manifest = repository.newest_committed(lambda step, uri, reason: told.append(step))
+    assert manifest is not None and (manifest.step, told) == (40, [60])
 
 
 def test_prune_does_not_count_damaged_checkpoints_that_the_run_went_back_behind(

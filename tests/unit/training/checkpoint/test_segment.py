@@ -10,7 +10,7 @@ TRAINER = TrainerState(step=7, tokens=70, next_index=14, ledger="0" * 64)
 
 def written(content: bytes) -> Segment:
     segment = Segment.create("test")
-    segment.receive(generation=2, rank=3, trainer=TRAINER, body_bytes=len(content))[:] = content
+    segment.receive(generation=2, rank=3, world_size=4, trainer=TRAINER, body_bytes=len(content))[:] = content
     segment.finish()
     return segment
 
@@ -34,7 +34,7 @@ def test_what_is_written_is_seen_through_another_mapping_of_the_same_memory() ->
 
 def test_a_snapshot_that_was_never_finished_does_not_count() -> None:
     segment = written(b"old")
-    segment.begin(generation=2, rank=3, trainer=TRAINER, body_bytes=3)
+    segment.begin(generation=2, rank=3, world_size=4, trainer=TRAINER, body_bytes=3)
     header = segment.header()
     assert header is not None and header.state == WRITING
     assert not segment.is_whole()
@@ -48,7 +48,7 @@ def test_one_altered_bit_is_found() -> None:
 
 def test_a_segment_grows_and_keeps_no_trace_of_smaller_content() -> None:
     segment = written(b"a")
-    segment.receive(generation=3, rank=3, trainer=TRAINER, body_bytes=1 << 20)[:] = b"b" * (1 << 20)
+    segment.receive(generation=3, rank=3, world_size=4, trainer=TRAINER, body_bytes=1 << 20)[:] = b"b" * (1 << 20)
     header = segment.finish()
     assert header.body_bytes == 1 << 20
     assert segment.is_whole()

@@ -36,6 +36,7 @@ def snapshot_of(state: dict[str, LogicalShard]) -> memoryview:
         segments,
         generation=0,
         rank=0,
+        world_size=1,
         next_segment=1,
         ready=lambda index, header, seconds, persist: seen.append((index, header)),
     )
@@ -98,6 +99,7 @@ def test_snapshots_take_turns() -> None:
         segments,
         generation=0,
         rank=0,
+        world_size=1,
         next_segment=0,
         ready=lambda index, header, seconds, persist: turns.append(index),
     )

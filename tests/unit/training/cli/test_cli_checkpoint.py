@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from paceline.checkpoint.huggingface import create_weights, write_json
+from paceline.checkpoint.repository import CheckpointRepository
 from paceline.cli.main import app
+from paceline.clients.object_store import DirectoryStore
+from paceline.spec.manifest import CheckpointManifest, TrainerState
 from tests.tiny_models import TINY
 
 
@@ -58,3 +62,34 @@ def test_a_mistake_is_a_message(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "no checkpoint here" in result.stderr
     assert paceline("export", tmp_path / "root", tmp_path / "out", "--dtype", "int8").exit_code == 2
+
+
+def test_old_checkpoints_are_removed_after_the_newest_was_verified(tmp_path: Path) -> None:
+    repository = CheckpointRepository(DirectoryStore(tmp_path))
+    for step in (1, 2, 3):
+        commit(repository, step)
+    planned = json.loads(paceline("prune", tmp_path, "--keep", "1", "--dry-run", "-o", "json").stdout)
+    assert planned == {"removed": [2, 1], "kept": [3], "dry_run": True}
+    assert repository.steps() == [3, 2, 1]
+    assert paceline("prune", tmp_path, "--keep", "2").stdout == "removed 1 checkpoints\n  step 1\n"
+    assert repository.steps() == [3, 2]
+    repository.store.put("step-00000003/rank-00000.generation-0000.safetensors", b"damaged")
+    assert paceline("prune", tmp_path, "--keep", "1").exit_code == 1
+    assert repository.steps() == [3, 2], "nothing older is removed while the newest is worthless"
+
+
+def commit(repository: CheckpointRepository, step: int) -> None:
+    repository.commit(
+        CheckpointManifest(
+            run="test",
+            created=datetime(2026, 11, 21, tzinfo=UTC),
+            step=step,
+            recipe_sha256=None,
+            image_digest=None,
+            data_order=None,
+            world_size=1,
+            layout={},
+            trainer=TrainerState(step=step, tokens=0, next_index=0, ledger="0" * 64),
+            files=(repository.put_shard(step, 0, b"x", generation=0),),
+        )
+    )

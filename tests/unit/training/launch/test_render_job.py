@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -164,3 +165,13 @@ def test_processes_know_the_model_for_their_manifests(request_for: Request, tmp_
     job = render(request_for("model.family=qwen3"), tmp_path / "run")
     assert job.model is not None
     assert (job.model["architectures"], job.model["vocab_size"]) == (["Qwen3ForCausalLM"], job.vocabulary)
+
+
+def test_a_run_may_shrink_to_legal_numbers_of_nodes_down_to_half_or_to_what_is_asked(
+    request_for: Request, tmp_path: Path
+) -> None:
+    """8 sequences in passes of 1 or 2: 4 nodes can share them, 3 cannot."""
+    assert render(request_for(nodes=4), tmp_path / "half").fewer_nodes == (2,)
+    asked = replace(request_for(nodes=4), min_nodes=1)
+    assert render(asked, tmp_path / "one").sizes == (4, 2, 1)
+    assert render(replace(asked, min_nodes=4), tmp_path / "none").fewer_nodes == ()

@@ -36,6 +36,7 @@ def make_job(tmp_path: Path) -> MakeJob:
     def make(**changes: Any) -> JobSpec:
         recipe = {
             "name": "test",
+            "seed": 0,
             "description": "four sequences for two ranks",
             "model": {"preset": "debug"},
             "data": {"sequence_length": 16},
@@ -71,6 +72,7 @@ def saved() -> Callable[..., PersistedShard]:
         return PersistedShard(
             step=step,
             generation=generation,
+            world_size=2,
             file=CheckpointFile(name=f"rank-{rank}.{generation}", bytes=1, sha256="c" * 64, rank=rank),
             trainer=TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64),
         )
@@ -143,7 +145,7 @@ class Stage:
 
     def replace_coordinator(self) -> None:
         """The next report goes to a successor that knows nothing."""
-        self.coordinator = Coordinator(self.job, "token", clock=lambda: self.now)
+        self.coordinator = Coordinator(self.job, "token", clock=lambda: self.now, successor=bool(self.nodes))
         self.coordinator._committer.find_durable()
         for node in self.nodes.values():
             node._coordinator = self.coordinator

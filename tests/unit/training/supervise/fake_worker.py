@@ -27,7 +27,13 @@ def main() -> None:
         step += 1
         trainer = TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64)
         segment = link.segments[0]
-        segment.receive(generation=promotion.generation, rank=promotion.rank, trainer=trainer, body_bytes=3)[:] = b"abc"
+        segment.receive(
+            generation=promotion.generation,
+            rank=promotion.rank,
+            world_size=promotion.world_size,
+            trainer=trainer,
+            body_bytes=3,
+        )[:] = b"abc"
         segment.finish()
         link.snapshot_ready(0, step, persist=False)
         link.wait_until_safe(step)

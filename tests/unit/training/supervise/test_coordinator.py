@@ -21,7 +21,9 @@ Stage = Any  # of conftest.py, which importlib mode does not let tests import
 
 
 def shard(rank: int, step: int, generation: int = 0) -> HeldShard:
-    return HeldShard(rank=rank, step=step, generation=generation, bytes=1, digest=f"{rank}/{step}/{generation}")
+    return HeldShard(
+        rank=rank, world_size=2, step=step, generation=generation, bytes=1, digest=f"{rank}/{step}/{generation}"
+    )
 
 
 def reason(stage: Stage) -> str:
@@ -100,7 +102,7 @@ def test_a_run_that_trains_waits_until_storage_answers(stage: Stage, monkeypatch
 
     async def at_once(seconds: float) -> None: ...
 
-    monkeypatch.setattr(committer, "find_durable", answers_the_second_time)
+    monkeypatch.setattr(committer, "look_up_durable", answers_the_second_time)
     monkeypatch.setattr(asyncio, "sleep", at_once)
     stage["a"].say()
     stage.now += 2.0

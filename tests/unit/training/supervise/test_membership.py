@@ -13,12 +13,13 @@ from paceline.supervise.membership import (
     choose_restore,
     find_faults,
     plan_generation,
+    wanted_change,
 )
 from paceline.supervise.protocol import Assignment, Failure, HeldShard, NodeStatus, Restore, WorkersStatus
 
 
 def held(rank: int, step: int, generation: int = 0) -> HeldShard:
-    return HeldShard(rank=rank, step=step, generation=generation, bytes=1, digest=f"{rank}/{step}")
+    return HeldShard(rank=rank, world_size=2, step=step, generation=generation, bytes=1, digest=f"{rank}/{step}")
 
 
 def fallen_off_the_bus(node: str) -> Finding:
@@ -65,7 +66,7 @@ def opened(
     seen: dict[str, NodeView], previous: Assignment | None = None, durable: int | None = None, workers: int = 1
 ) -> Assignment | Waiting:
     return plan_generation(
-        nodes=2, workers_per_node=workers, previous=previous, views=seen, durable_step=durable, cause="test"
+        sizes=(2,), workers_per_node=workers, previous=previous, views=seen, durable_step=durable, cause="test"
     )
 
 
@@ -114,27 +115,27 @@ def test_several_workers_a_node_get_consecutive_ranks() -> None:
 
 def test_the_newest_whole_step_wins_not_the_newest_step() -> None:
     statuses = [view("a", shards=(held(0, 8), held(0, 7))).status, view("b", shards=(held(1, 7),)).status]
-    assert choose_restore(2, None, statuses, None).step == 7
+    assert choose_restore(None, statuses, None).step == 7
 
 
 def test_a_newer_durable_checkpoint_beats_older_memory() -> None:
     statuses = [view("a", shards=(held(0, 7), held(1, 7))).status]
-    assert choose_restore(2, None, statuses, 20) == Restore(source="manifest", step=20)
-    assert choose_restore(2, None, statuses, 7).source == "memory"
+    assert choose_restore(None, statuses, 20) == Restore(source="manifest", step=20)
+    assert choose_restore(None, statuses, 7).source == "memory"
 
 
 def test_a_rank_that_nobody_holds_sends_everyone_to_the_durable_checkpoint() -> None:
     statuses = [view("a", shards=(held(0, 7),)).status]
-    assert choose_restore(2, None, statuses, 4) == Restore(source="manifest", step=4)
-    assert choose_restore(2, None, statuses, None) == Restore(source="nothing")
+    assert choose_restore(None, statuses, 4) == Restore(source="manifest", step=4)
+    assert choose_restore(None, statuses, None) == Restore(source="nothing")
 
 
 def test_snapshots_that_a_generation_went_back_behind_are_not_used() -> None:
     went_back = first().model_copy(update={"generation": 1, "restore": Restore(source="memory", step=5)})
     stale = [view("a", shards=(held(0, 9), held(1, 9), held(0, 5), held(1, 5))).status]
-    assert choose_restore(2, went_back, stale, None).step == 5
+    assert choose_restore(went_back, stale, None).step == 5
     fresh = [view("a", shards=(held(0, 9, 1), held(1, 9, 1))).status]
-    assert choose_restore(2, went_back, fresh, None).step == 9
+    assert choose_restore(went_back, fresh, None).step == 9
 
 
 def test_a_lost_node_is_the_cause_and_its_peers_failures_are_not() -> None:
@@ -179,7 +180,7 @@ def test_snapshots_of_two_generations_never_make_one_state() -> None:
     """Node z, away since generation 0, comes back with its step 9; generation 1 has run step 9 again since."""
     second = first().model_copy(update={"generation": 2, "restore": Restore(source="memory", step=9)})
     statuses = [view("z", shards=(held(0, 9, 0),)).status, view("b", shards=(held(1, 9, 1), held(1, 8, 1))).status]
-    assert choose_restore(2, second, statuses, 4) == Restore(source="manifest", step=4)
+    assert choose_restore(second, statuses, 4) == Restore(source="manifest", step=4)
 
 
 def test_a_suspected_buddy_is_not_given_up() -> None:
@@ -213,7 +214,7 @@ def test_every_generation_is_sound(items: list[NodeView], nodes: int, workers: i
     previous: Assignment | None = None
     for _ in range(2):
         planned = plan_generation(
-            nodes=nodes, workers_per_node=workers, previous=previous, views=seen, durable_step=durable, cause="x"
+            sizes=(nodes,), workers_per_node=workers, previous=previous, views=seen, durable_step=durable, cause="x"
         )
         if isinstance(planned, Waiting):
             return
@@ -264,3 +265,91 @@ def test_an_unfit_node_is_no_spare_and_a_lost_member_goes_first() -> None:
     assert isinstance(assignment, Assignment)
     assert [m.node for m in assignment.members] == ["a", "c"]
     assert isinstance(opened(views(view("a"), view("b", present=False), view("c", unfit=True)), first()), Waiting)
+
+
+# ----- another world -------------------------------------------------------------------------------------------------
+
+
+def grown(*names: str) -> Assignment:
+    """A generation over these nodes, one rank each."""
+    planned = plan_generation(
+        sizes=(len(names),),
+        workers_per_node=1,
+        previous=None,
+        views=views(*(view(name) for name in names)),
+        durable_step=None,
+        cause="start",
+    )
+    assert isinstance(planned, Assignment)
+    return planned
+
+
+def planned(
+    previous: Assignment, seen: dict[str, NodeView], sizes: tuple[int, ...], avoid: frozenset[str] = frozenset()
+) -> Assignment | Waiting:
+    return plan_generation(
+        sizes=sizes, workers_per_node=1, previous=previous, views=seen, durable_step=None, cause="x", avoid=avoid
+    )
+
+
+def ranks(assignment: Assignment | Waiting) -> dict[str, int]:
+    assert isinstance(assignment, Assignment)
+    return {m.node: m.first_rank for m in assignment.members}
+
+
+def whole(world: int, step: int) -> tuple[HeldShard, ...]:
+    return tuple(held(rank, step).model_copy(update={"world_size": world}) for rank in range(world))
+
+
+def test_without_a_spare_it_shrinks_to_the_largest_legal_world_and_keeps_the_state() -> None:
+    seen = views(view("a", shards=whole(4, 7)), view("b", present=False), view("c"), view("d"))
+    shrunk = planned(grown("a", "b", "c", "d"), seen, sizes=(4, 2))
+    assert ranks(shrunk) == {"a": 0, "c": 1}
+    assert isinstance(shrunk, Assignment)
+    assert (shrunk.restore.source, shrunk.restore.step, len(shrunk.restore.shards)) == ("memory", 7, 4)
+
+
+def test_it_does_not_shrink_while_a_spare_is_coming_or_below_what_is_legal() -> None:
+    four = grown("a", "b", "c", "d")
+    seen = views(view("a"), view("b", present=False), view("c"), view("d"), view("e", ready=False))
+    assert planned(four, seen, sizes=(4, 2)) == Waiting(reason="3 of 4 nodes are ready")
+    alone = views(view("a"), *(view(name, present=False) for name in "bcd"))
+    assert planned(four, alone, sizes=(4, 2)) == Waiting(reason="1 of 4 nodes are ready")
+
+
+def test_a_run_does_not_begin_smaller_than_it_was_asked_for() -> None:
+    beginning = plan_generation(
+        sizes=(2, 1), workers_per_node=1, previous=None, views=views(view("a")), durable_step=None, cause="start"
+    )
+    assert isinstance(beginning, Waiting)
+
+
+def test_it_wants_to_grow_when_enough_nodes_are_ready() -> None:
+    two = grown("a", "c")
+    seen = views(view("a"), view("c"), view("d"))
+    assert wanted_change(two, seen, (4, 2), ()) is None
+    seen |= views(view("e"))
+    assert wanted_change(two, seen, (4, 2), ()) == "grow to 4 nodes"
+    assert wanted_change(two, seen, (4, 2), ("e",)) is None
+    assert ranks(planned(two, seen, sizes=(4, 2))) == {"a": 0, "c": 1, "d": 2, "e": 3}
+
+
+def test_a_node_that_leaves_is_replaced_and_its_memory_still_used() -> None:
+    going = view("b", shards=whole(2, 7))
+    seen = views(view("a"), view("c"), NodeView(status=going.status.model_copy(update={"leaving": True}), present=True))
+    assert wanted_change(first(), seen, (2,), ()) == "hand over: b leaves"
+    handed = opened(seen, first())
+    assert ranks(handed) == {"a": 0, "c": 1}
+    assert isinstance(handed, Assignment) and {s.node for s in handed.restore.shards} == {"b"}
+
+
+def test_an_offender_is_left_out_when_there_is_another_and_used_when_there_is_none() -> None:
+    seen = views(view("a"), view("b"), view("c"))
+    assert ranks(planned(first(), seen, sizes=(2, 1), avoid=frozenset("b"))) == {"a": 0, "c": 1}
+    two = views(view("a"), view("b"))
+    assert ranks(planned(first(), two, sizes=(2, 1), avoid=frozenset("b"))) == {"a": 0, "b": 1}
+
+
+def test_a_state_is_whole_only_with_all_ranks_of_the_world_that_wrote_it() -> None:
+    statuses = [view("a", shards=whole(4, 7)[:2]).status, view("b", shards=whole(2, 5)).status]
+    assert choose_restore(None, statuses, None).step == 5

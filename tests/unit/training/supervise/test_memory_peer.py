@@ -16,7 +16,9 @@ TOKEN = "secret"
 
 def write(segment: Segment, rank: int, step: int, content: bytes = b"x" * 100_000, generation: int = 0) -> str:
     trainer = TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64)
-    segment.receive(generation=generation, rank=rank, trainer=trainer, body_bytes=len(content))[:] = content
+    segment.receive(generation=generation, rank=rank, world_size=2, trainer=trainer, body_bytes=len(content))[:] = (
+        content
+    )
     return segment.finish().digest
 
 
@@ -45,12 +47,11 @@ def test_held_lists_whole_snapshots_newest_first(memory: NodeMemory) -> None:
 
 
 def test_the_newest_copy_is_never_overwritten(memory: NodeMemory) -> None:
-    write(memory.copy_target(1), 1, 6)
-    write(memory.copy_target(1), 1, 7)
-    newest = memory.find(1, 7)
-    assert memory.copy_target(1) is memory.find(1, 6)
+    older = write(memory.copy_target(1), 1, 6)
+    newer = write(memory.copy_target(1), 1, 7)
+    assert memory.copy_target(1) is memory.find(1, 6, older)
     write(memory.copy_target(1), 1, 8)
-    assert memory.find(1, 7) is newest and memory.find(1, 6) is None
+    assert memory.find(1, 7, newer) is not None and memory.find(1, 6, older) is None
 
 
 def test_forget_after_drops_what_was_rolled_back(memory: NodeMemory) -> None:
@@ -78,7 +79,7 @@ def test_what_is_not_there_cannot_be_fetched(address: Address) -> None:
 
 def test_another_snapshot_than_reported_is_refused(memory: NodeMemory, address: Address) -> None:
     write(memory.own[0][0], 0, 6)
-    with pytest.raises(peer.PeerError, match="another snapshot than it reported"):
+    with pytest.raises(peer.PeerError, match="no snapshot of rank 0 after step 6"):
         peer.fetch(address, 0, 6, "f" * 32, Segment.create("back"), TOKEN)
 
 
@@ -111,6 +112,7 @@ def test_a_connection_that_ends_early_leaves_nothing_whole(memory: NodeMemory, a
                 "do": "hold",
                 "token": TOKEN,
                 "rank": 5,
+                "world_size": 6,
                 "step": 9,
                 "generation": 0,
                 "bytes": header.body_bytes,
@@ -132,3 +134,19 @@ def test_nobody_there_is_an_error_not_a_hang() -> None:
     write(mine, 0, 1)
     with pytest.raises(peer.PeerError, match="refused"):
         peer.hold(Address(host="127.0.0.1", port=port), mine, TOKEN)
+
+
+def test_copies_that_nobody_will_ask_for_are_given_back(memory: NodeMemory, address: Address) -> None:
+    """Rank 5 is kept for another buddy now: once rank 6 is two steps further, all of step 8 exists twice elsewhere."""
+    mine = Segment.create("mine")
+    for rank, step in ((5, 6), (5, 7), (6, 8)):
+        write(mine, rank, step)
+        peer.hold(address, mine, TOKEN)
+    assert {(s.rank, s.step) for s in memory.held()} == {(5, 6), (5, 7), (6, 8)}
+    write(mine, 6, 9)
+    with memory.receiving(5):
+        peer.hold(address, mine, TOKEN)
+        assert {s.rank for s in memory.held()} == {5, 6}, "one that is being written is not taken away"
+    write(mine, 6, 10)
+    peer.hold(address, mine, TOKEN)
+    assert {(s.rank, s.step) for s in memory.held()} == {(6, 9), (6, 10)}

@@ -126,7 +126,7 @@ def _refusing_then(memory: NodeMemory) -> Iterator[tuple[Address, Callable[[], N
 
 def snapshot(segment: Segment, step: int, generation: int = 0, rank: int = 0) -> str:
     trainer = TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64)
-    segment.receive(generation=generation, rank=rank, trainer=trainer, body_bytes=3)[:] = b"abc"
+    segment.receive(generation=generation, rank=rank, world_size=2, trainer=trainer, body_bytes=3)[:] = b"abc"
     return segment.finish().digest
 
 

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
+from paceline.checkpoint.repository import CheckpointRepository
 from paceline.checkpoint.segment import Segment
 from paceline.journal.reader import Follower
 from paceline.journal.writer import Journal
 from paceline.spec.events import CheckpointFailed, CheckpointPersisted
-from paceline.spec.manifest import TrainerState
+from paceline.spec.manifest import CheckpointFile, TrainerState
 from paceline.supervise.persist import Persister
 
 
@@ -21,7 +23,7 @@ def journal(tmp_path: Path) -> Journal:
 def segment(step: int, content: bytes = b"state") -> Segment:
     made = Segment.create("test")
     trainer = TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64)
-    made.receive(generation=3, rank=1, trainer=trainer, body_bytes=len(content))[:] = content
+    made.receive(generation=3, rank=1, world_size=2, trainer=trainer, body_bytes=len(content))[:] = content
     made.finish()
     return made
 
@@ -29,10 +31,16 @@ def segment(step: int, content: bytes = b"state") -> Segment:
 async def upload(persister: Persister, *segments: Segment) -> None:
     for each in segments:
         persister.start(each)
-        each.begin(  # the trainer goes on at once
-            generation=9, rank=9, trainer=TrainerState(step=9, tokens=9, next_index=9, ledger="9" * 64), body_bytes=1
+        await persister.released(each)
+        each.begin(  # the trainer goes on
+            generation=9,
+            rank=9,
+            world_size=2,
+            trainer=TrainerState(step=9, tokens=9, next_index=9, ledger="9" * 64),
+            body_bytes=1,
         )
-    assert persister.uploading == len(segments)
+        while persister.uploading > 1:
+            await asyncio.sleep(0)
     while persister.uploading:
         await asyncio.sleep(0)
 
@@ -73,3 +81,43 @@ def test_a_place_that_cannot_be_opened_is_reported(tmp_path: Path, journal: Jour
     asyncio.run(upload(persister, segment(4)))
     [event] = Follower(tmp_path / "journal").poll()
     assert isinstance(event, CheckpointFailed) and "not a place that can hold files" in event.reason
+
+
+def test_a_snapshot_that_is_damaged_in_memory_does_not_become_durable(tmp_path: Path, journal: Journal) -> None:
+    damaged = segment(4)
+    damaged.body(5)[0] ^= 1
+    persister = Persister(str(tmp_path / "checkpoints"), journal, lambda: None)
+    asyncio.run(upload(persister, damaged))
+    assert persister.persisted == ()
+    [event] = Follower(tmp_path / "journal").poll()
+    assert isinstance(event, CheckpointFailed) and "damaged" in event.reason
+
+
+def test_where_storage_is_slow_the_newest_waits_and_the_one_before_it_is_given_up(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    put = CheckpointRepository.put_shard
+
+    def slow(self: CheckpointRepository, step: int, rank: int, content: bytes, *, generation: int) -> CheckpointFile:
+        assert gate.wait(20)
+        return put(self, step, rank, content, generation=generation)
+
+    monkeypatch.setattr(CheckpointRepository, "put_shard", slow)
+    persister = Persister(str(tmp_path / "checkpoints"), journal, lambda: None)
+
+    async def scene() -> None:
+        for step in (4, 8, 12):
+            persister.start(made := segment(step))
+            await persister.released(made)
+            await asyncio.sleep(0)
+        while persister.uploading > 2:
+            await asyncio.sleep(0)
+        gate.set()
+        while persister.uploading:
+            await asyncio.sleep(0)
+
+    asyncio.run(scene())
+    assert [shard.step for shard in persister.persisted] == [4, 12]
+    [failed] = [e for e in Follower(tmp_path / "journal").poll() if isinstance(e, CheckpointFailed)]
+    assert failed.step == 8 and "storage is slower" in failed.reason

@@ -17,8 +17,9 @@ _STOPPING = "stopping after this step, with a last checkpoint; Ctrl-C again ends
 def drive(local: LocalRun, on_event: OnEvent, say: Callable[[str], None]) -> RunFinished:
     """Start `local`, hand every event to `on_event`, and return how the run finished.
 
-    The first Ctrl-C asks for an end after the current step and a last checkpoint, the second ends everything at once;
-    either way KeyboardInterrupt is raised when no process is left. Raises LaunchError when the run failed.
+    The first Ctrl-C, or SIGTERM, asks for an end after the current step and a last checkpoint, the second ends
+    everything at once; either way KeyboardInterrupt is raised when no process is left. Raises LaunchError when the run
+    failed.
     """
     interrupts = 0
 
@@ -31,7 +32,7 @@ def drive(local: LocalRun, on_event: OnEvent, say: Callable[[str], None]) -> Run
         elif interrupts == 2:  # a third must not come between the end and the last process
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         finished = None
         with local:
@@ -40,7 +41,8 @@ def drive(local: LocalRun, on_event: OnEvent, say: Callable[[str], None]) -> Run
                 finished = event if isinstance(event, RunFinished) else finished
             local.wait()
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if interrupts:
         raise KeyboardInterrupt
     assert finished is not None

@@ -19,7 +19,7 @@ from typing import Self
 from paceline.journal.reader import Follower
 from paceline.launch.job import JOB_NAME, claim, new_token
 from paceline.spec.errors import LaunchError
-from paceline.spec.events import AnyEvent, RunFinished
+from paceline.spec.events import AnyEvent, GenerationOpened, RunFinished
 from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_RUN_TOKEN
 from paceline.supervise.process import living_members
@@ -54,7 +54,7 @@ class LocalRun:
         try:
             self._start_coordinator()
             for index in range(self.job.nodes + self.job.spares):
-                self._start_node(f"node-{index}")
+                self.start_node(f"node-{index}")
         except BaseException:
             self.kill()
             raise
@@ -66,15 +66,22 @@ class LocalRun:
         self.kill()
 
     def events(self) -> Iterator[AnyEvent]:
-        """What happens, as it happens, up to and including `run.finished`."""
+        """What happens, as it happens, up to and including `run.finished`.
+
+        Raises LaunchError when the coordinator keeps dying, or too many supervisors end before training begins.
+        """
+        begun = False
         while True:
             ended = self._coordinator_ended()  # asked first: its last words are in the journal then
             finished = False
             for event in self._follower.poll():
                 yield event
                 finished = finished or isinstance(event, RunFinished)
+                begun = begun or isinstance(event, GenerationOpened)
             if finished:
                 return
+            if not begun and not ended:
+                self._check_that_it_can_begin()
             if ended:
                 self._replace_coordinator()
             time.sleep(_POLL_SECONDS)
@@ -93,9 +100,20 @@ class LocalRun:
         while any(p.poll() is None for p in processes) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
+    def start_node(self, name: str) -> None:
+        """Start node `name`, or start it again after it has ended."""
+        directory = self.directory / "nodes" / name
+        directory.mkdir(parents=True, exist_ok=True)
+        arguments = [str(self.directory / JOB_NAME), name, "127.0.0.1", str(directory), str(os.getpid())]
+        self.nodes[name] = self._spawn("paceline.supervise.node", arguments, directory / "supervisor.log")
+
     def kill_node(self, node: str) -> None:
         """The blow of a chaos test: SIGKILL to everything that runs on the node."""
         os.killpg(self.nodes[node].pid, signal.SIGKILL)
+
+    def drain_node(self, node: str) -> None:
+        """The node's capacity ends: ask it to hand over and leave."""
+        self.nodes[node].terminate()
 
     def kill_coordinator(self) -> None:
         """The same for the coordinator."""
@@ -132,12 +150,6 @@ class LocalRun:
         if self._stopping:
             self._coordinator.terminate()
 
-    def _start_node(self, name: str) -> None:
-        directory = self.directory / "nodes" / name
-        directory.mkdir(parents=True, exist_ok=True)
-        arguments = [str(self.directory / JOB_NAME), name, "127.0.0.1", str(directory), str(os.getpid())]
-        self.nodes[name] = self._spawn("paceline.supervise.node", arguments, directory / "supervisor.log")
-
     def _spawn(self, module: str, arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
             return subprocess.Popen(
@@ -148,6 +160,19 @@ class LocalRun:
                 stderr=output,
                 start_new_session=True,
             )
+
+    def _check_that_it_can_begin(self) -> None:
+        """A supervisor that ends at its start does not come back: say so now, not when the coordinator gives up."""
+        ended = {name: code for name, process in self.nodes.items() if (code := process.poll()) is not None}
+        if not ended or len(self.nodes) - len(ended) >= self.job.nodes or self._stopping:
+            return
+        name, code = next(iter(ended.items()))
+        log = self.directory / "nodes" / name / "supervisor.log"
+        said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise LaunchError(
+            f"{name}: its supervisor ended with code {code} before training began: {said[-1] if said else 'no word'}",
+            f"see {log}",
+        )
 
     def _coordinator_ended(self) -> bool:
         return self._coordinator is not None and self._coordinator.poll() is not None

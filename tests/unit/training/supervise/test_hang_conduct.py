@@ -1,0 +1,129 @@
+"""When nothing moves for too long, and how often a node or a worker may fail: in virtual time."""
+
+from __future__ import annotations
+
+import pytest
+
+from paceline.spec.job import Timeouts
+from paceline.supervise.conduct import Conduct
+from paceline.supervise.hang import HangWatch, percentile
+from paceline.supervise.membership import Fault
+from paceline.supervise.protocol import RankProgress, WorkersStatus
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def workers(step: int, idle: float, *others: float, generation: int = 0) -> list[WorkersStatus]:
+    """One node with a rank that has been idle for each of these seconds."""
+    ranks = tuple(RankProgress(rank=i, step=step, phase=4, idle_seconds=s) for i, s in enumerate((idle, *others)))
+    return [WorkersStatus(generation=generation, state="running", step=step, ranks=ranks)]
+
+
+def train(watch: HangWatch, clock: Clock, steps: int, seconds: float, generation: int = 0) -> None:
+    for step in range(steps):
+        assert watch.stalled(generation, workers(step, 0.0, generation=generation)) is None
+        clock.now += seconds
+
+
+def test_the_threshold_follows_the_steps_but_never_below_the_floor(clock: Clock) -> None:
+    watch = HangWatch(Timeouts(hang_floor=5.0, start=600.0), clock)
+    assert watch.threshold == 600.0, "nobody knows yet how long a start takes"
+    train(watch, clock, 5, 0.1)
+    assert watch.threshold == 5.0
+    slow = HangWatch(Timeouts(hang_floor=5.0), clock)
+    train(slow, clock, 5, 20.0)
+    assert slow.threshold == pytest.approx(60.0)
+    assert slow.stalled(0, workers(4, 59.0)) is None
+    assert slow.stalled(0, workers(4, 61.0)) == 61.0
+
+
+def test_one_rank_that_moves_is_no_hang(clock: Clock) -> None:
+    watch = HangWatch(Timeouts(), clock)
+    train(watch, clock, 5, 0.1)
+    assert watch.stalled(0, workers(4, 30.0, 1.0)) is None
+    assert watch.stalled(0, workers(4, 30.0, 8.0)) == 8.0
+
+
+def test_a_later_generation_is_measured_by_the_start_of_an_earlier_one(clock: Clock) -> None:
+    watch = HangWatch(Timeouts(start=600.0), clock)
+    train(watch, clock, 5, 4.0)
+    assert watch.stalled(1, workers(4, 11.0, generation=1)) is None
+    assert watch.stalled(1, workers(4, 13.0, generation=1)) == 13.0
+
+
+def test_workers_that_have_ended_do_not_hang(clock: Clock) -> None:
+    watch = HangWatch(Timeouts(), clock)
+    train(watch, clock, 5, 0.1)
+    ended = [w.model_copy(update={"state": "completed"}) for w in workers(5, 99.0)]
+    assert watch.stalled(0, ended) is None
+    assert watch.stalled(1, workers(5, 99.0, generation=0)) is None, "still those of the generation before"
+
+
+def test_percentile_of_few_values_is_one_of_them() -> None:
+    assert percentile([3.0, 1.0, 2.0], 0.95) == 3.0
+    assert percentile(list(range(100)), 0.95) == 95
+
+
+def failure(node: str | None = "a", traceback: str | None = None, fault_class: str = "worker_failed") -> Fault:
+    return Fault(node=node, fault="x", fault_class=fault_class, evidence="ValueError: boom", traceback=traceback)
+
+
+TRACE = 'Traceback:\n  File "/src/loop.py", line 3, in run\n  File "/src/user.py", line 9, in bad\nValueError: boom'
+
+
+def test_the_same_step_three_times_is_a_bug_and_its_place_is_told(clock: Clock) -> None:
+    conduct = Conduct(clock)
+    for _ in range(2):
+        conduct.note([failure(traceback=TRACE)], progressed=False)
+        assert conduct.verdict([failure(traceback=TRACE)]) is None
+    conduct.note([failure(traceback=TRACE)], progressed=False)
+    verdict = conduct.verdict([failure(traceback=TRACE)])
+    assert verdict is not None
+    assert verdict.message == "a: failed 3 times at the same step: ValueError: boom (in bad, /src/user.py:9)"
+
+
+def test_progress_or_a_lost_node_begin_the_count_anew(clock: Clock) -> None:
+    conduct = Conduct(clock)
+    for progressed, fault_class in ((False, "worker_failed"), (False, "node_lost"), (True, "worker_failed")) * 3:
+        conduct.note([failure(fault_class=fault_class)], progressed=progressed)
+        assert conduct.verdict([failure()]) is None
+
+
+def test_an_exception_that_comes_back_in_spite_of_progress_ends_the_run(clock: Clock) -> None:
+    conduct = Conduct(clock)
+    for _ in range(9):
+        conduct.note([failure(traceback=TRACE)], progressed=True)
+        clock.now += 60
+    assert conduct.verdict([failure(traceback=TRACE)]) is None
+    conduct.note([failure(traceback=TRACE)], progressed=True)
+    verdict = conduct.verdict([failure(traceback=TRACE)])
+    assert verdict is not None and "failed 10 times within an hour" in verdict.message
+
+
+def test_workers_that_are_killed_again_and_again_are_no_bug(clock: Clock) -> None:
+    conduct = Conduct(clock)
+    for _ in range(50):
+        conduct.note([failure()], progressed=True)
+    assert conduct.verdict([failure()]) is None
+
+
+def test_a_repeat_offender_is_avoided_for_an_hour(clock: Clock) -> None:
+    conduct = Conduct(clock)
+    conduct.note([failure("a"), failure("b")], progressed=True)
+    conduct.note([failure(None)], progressed=True)
+    assert conduct.avoid == frozenset()
+    clock.now += 1800
+    conduct.note([failure("b")], progressed=True)
+    assert conduct.avoid == {"b"}
+    clock.now += 3601
+    assert conduct.avoid == frozenset()

@@ -1,0 +1,75 @@
+"""How nodes and workers have behaved: who is to be left out, and when restarting is no cure.
+
+Soft state of one coordinator: its successor begins with a clean record. `clock` is in seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+
+from paceline.supervise.membership import Fault
+from paceline.supervise.protocol import Failure
+
+_SAME_STEP = 3
+_WINDOW_SECONDS = 3600.0
+_ERRORS_IN_WINDOW = 10
+_OFFENCES_IN_WINDOW = 2  # nodes fail once in months: a second time within the hour has a cause
+_FRAME = re.compile(r'File "(.+)", line (\d+), in (.+)')
+_HINT = "this is no bad luck; see the node's workers.log, mend the cause, and start the run again: it resumes"
+
+
+class Conduct:
+    """The record of one run."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._offences: dict[str, deque[float]] = defaultdict(deque)
+        self._errors: deque[float] = deque()
+        self._at_same_step = 0
+
+    def note(self, faults: Sequence[Fault], *, progressed: bool) -> None:
+        """`faults` ended a generation; `progressed`: it had finished a step."""
+        now = self._clock()
+        lost = any(fault.fault_class == "node_lost" for fault in faults)
+        self._at_same_step = 0 if lost or progressed else self._at_same_step + 1
+        if any(fault.traceback for fault in faults):
+            self._errors.append(now)
+        for fault in faults:
+            if fault.node is not None:
+                self._offences[fault.node].append(now)
+        for times in (self._errors, *self._offences.values()):
+            while times and now - times[0] > _WINDOW_SECONDS:
+                times.popleft()
+
+    @property
+    def avoid(self) -> frozenset[str]:
+        """Nodes to use only when there are no others: the repeat offenders."""
+        now = self._clock()
+        recent = {n: sum(now - t <= _WINDOW_SECONDS for t in times) for n, times in self._offences.items()}
+        return frozenset(node for node, count in recent.items() if count >= _OFFENCES_IN_WINDOW)
+
+    def verdict(self, faults: Sequence[Fault]) -> Failure | None:
+        """Why the run should end instead of being healed once more, if it should.
+
+        A failure that comes back at the same step is a bug, and so is an exception that comes back all the time.
+        """
+        last = faults[-1]
+        what = f"{last.evidence}{_origin(last.traceback)}"
+        if self._at_same_step >= _SAME_STEP:
+            message = f"{last.where}: failed {self._at_same_step} times at the same step: {what}"
+        elif len(self._errors) >= _ERRORS_IN_WINDOW:
+            message = f"{last.where}: failed {len(self._errors)} times within an hour, the last time: {what}"
+        else:
+            return None
+        return Failure(message=message, hint=_HINT, traceback=last.traceback)
+
+
+def _origin(traceback: str | None) -> str:
+    """Where an exception was raised, for the end of a message."""
+    frames = _FRAME.findall(traceback or "")
+    if not frames:
+        return ""
+    file, line, function = frames[-1]
+    return f" (in {function}, {file}:{line})"
