@@ -1,7 +1,7 @@
 """Nodes and pods of a Kubernetes cluster, as plain data.
 
-The REST API by the standard library: the node agent's image should stay small, and its process too. Objects are
-dictionaries as the API returns them.
+The REST API by the standard library: kr8s with all that it needs adds 53 MB to the node agent's image, and 50 MB to
+its process, which may have 60. Objects are dictionaries as the API returns them.
 """
 
 from __future__ import annotations
