@@ -17,6 +17,7 @@ import paceline
 from paceline.cli import catalog, checkpoint, data, recipe, team
 from paceline.cli.console import print_error
 from paceline.cli.demo import demo
+from paceline.cli.profile import profile
 from paceline.cli.report import report
 from paceline.cli.run import run
 from paceline.spec.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, PacelineError
@@ -75,6 +76,7 @@ def main() -> None:
 app.command()(demo)
 app.command()(run)
 app.command()(report)
+app.command()(profile)
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")

@@ -9,6 +9,7 @@ PacelineError
 ├── JournalError      a run's journal is missing, damaged or too new
 ├── DeployError       the cloud, or its emulation, refused
 ├── LaunchError       a run could not be started or kept going
+├── TimeOutError      what was waited for did not come
 └── ClusterError      the cluster says no
 
 The command line prints `error: message`, an empty line and `hint: hint`, and exits with `exit_code`. No traceback is
@@ -95,6 +96,12 @@ class DeployError(PacelineError):
 
 class LaunchError(PacelineError):
     """A run could not be started or could not be kept going."""
+
+
+class TimeOutError(PacelineError):
+    """What was waited for did not come in time."""
+
+    exit_code = EXIT_TIMEOUT
 
 
 class ClusterError(PacelineError):

@@ -5,6 +5,7 @@ A world of one runs the same code as any other.
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,7 +17,16 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch.distributed.device_mesh import DeviceMesh
 
-from paceline.engines.base import Capabilities, Engine, LogicalShard, MicroBatch, RankContext, StepOut
+from paceline.engines.base import (
+    IGNORED,
+    Capabilities,
+    Device,
+    Engine,
+    LogicalShard,
+    MicroBatch,
+    RankContext,
+    StepOut,
+)
 from paceline.engines.torch.optimizer import ShardedAdamW
 from paceline.engines.torch.parallelize import ShardedModel, build_sharded
 from paceline.engines.torch.process_group import join, join_alone, leave
@@ -59,6 +69,7 @@ class _Scalar:
 class _Tokens:
     inputs: torch.Tensor
     targets: torch.Tensor
+    documents: torch.Tensor | None = None
 
 
 class TorchEngine(Engine):
@@ -131,6 +142,26 @@ class TorchEngine(Engine):
             totals=summed_totals.cpu().numpy(),
         )
 
+    @torch.no_grad()
+    def eval_step(self, microbatch: MicroBatch) -> npt.NDArray[np.float64]:
+        group, model = self._joined, self._built.model
+        logits = self._logits(microbatch).float()
+        targets = microbatch.targets.to(group.device)
+        nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none", ignore_index=IGNORED)
+        own = nats.view_as(targets).double().sum(dim=1)
+        every = own.new_empty(group.mesh.size() * len(own))
+        dist.all_gather_into_tensor(every, own)
+        model.reshard()  # without a backward pass nobody else does
+        return every.cpu().numpy()
+
+    def device(self) -> Device:
+        device = self._joined.device
+        if device.type == "cuda":
+            name = torch.cuda.get_device_name(device)
+            return Device(name=name, peak_memory_bytes=torch.cuda.max_memory_allocated(device))
+        kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return Device(name="cpu", peak_memory_bytes=kibibytes * 1024)
+
     def sync(self) -> None:
         if self._joined.device.type == "cuda":
             torch.cuda.synchronize(self._joined.device)
@@ -147,13 +178,21 @@ class TorchEngine(Engine):
         for number, batch in enumerate(microbatches, start=1):
             # gradients are reduced over ranks once, in the last pass
             model.set_requires_gradient_sync(number == len(microbatches))
-            logits = model(batch.inputs.to(group.device)).flatten(0, 1)
+            logits = self._logits(batch).flatten(0, 1)
             targets = batch.targets.to(group.device).flatten()
             # a sum over the global number of tokens, so that adding up passes and ranks gives the exact mean
             part = F.cross_entropy(logits.float(), targets, reduction="sum") / group.recipe.batch.tokens
             torch.autograd.backward(part)
             loss += part.detach()
         return loss
+
+    def _logits(self, batch: MicroBatch) -> torch.Tensor:
+        """[micro_sequences, sequence_length, vocabulary]."""
+        device = self._joined.device
+        inputs = batch.inputs.to(device, non_blocking=True)
+        documents = None if batch.documents is None else batch.documents.to(device, non_blocking=True)
+        logits: torch.Tensor = self._built.model(inputs, documents)
+        return logits
 
     @property
     def _joined(self) -> _Group:
