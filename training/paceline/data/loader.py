@@ -28,7 +28,7 @@ class MicroBatch:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepBatch:
     """One rank's part of one step. `first_index` and `count` are of the whole step, over all ranks; `digest` is the
-    sum of the ledger digests of this rank's samples only."""
+    sum of the ledger digests of the samples for which this rank is the witness."""
 
     microbatches: list[MicroBatch]
     first_index: int
@@ -42,8 +42,8 @@ class Loader:
     it can be copied while the device computes. `end_of_text` is the token after which the next document of a sequence
     begins, if documents are to be told apart. Close it, or use it as a context.
 
-    One thread reads ahead: it does for a node what the hashing of its samples takes, and that runs outside of Python's
-    lock; more threads or processes were no faster (benchmarks/data.py)."""
+    Where several processes consume the same block, one is its `witness`: the ledger counts every sample once.
+    """
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class Loader:
         world_size: int,
         micro_sequences: int,
         end_of_text: int | None = None,
+        witness: bool = True,
     ) -> None:
         assert order.num_samples == dataset.num_windows
         assert 0 <= rank < world_size
@@ -67,6 +68,7 @@ class Loader:
         self._micro = micro_sequences
         self._end_of_text = end_of_text
         self._pinned = torch.cuda.is_available()
+        self._witness = witness
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loader")
         self._next: tuple[int, Future[StepBatch]] | None = None
 
@@ -99,7 +101,8 @@ class Loader:
         for row, index in enumerate(range(first + self._offset, first + self._offset + self._block)):
             epoch, sample = self._order.at(index)
             windows[row] = self._dataset.window(sample)
-            digests.append(sample_digest(index, epoch, sample, windows[row]))
+            if self._witness:
+                digests.append(sample_digest(index, epoch, sample, windows[row]))
         microbatches = [self._microbatch(part) for part in torch.split(torch.from_numpy(windows), self._micro)]
         return StepBatch(microbatches=microbatches, first_index=first, count=self._count, digest=combine(digests))
 

@@ -95,10 +95,12 @@ class LogicalShard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capabilities:
-    """What an engine can do: on which accelerators, and along which axes it can split the work."""
+    """What an engine can do: on which accelerators, along which axes it can split the work, and here in which
+    precisions."""
 
     accelerators: tuple[str, ...]
     axes: tuple[str, ...]
+    precisions: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,8 +169,8 @@ class Engine(Protocol):
     def eval_step(self, microbatch: MicroBatch) -> npt.NDArray[np.float64]:
         """The loss of each sequence in nats, summed over its targets that are not IGNORED; nothing is learned.
 
-        Of all ranks, in their order: [ranks that share the batch * sequences of `microbatch`]. Every rank gives a batch
-        of the same shape, of any length up to the recipe's.
+        Of all parts of the batch, in their order: [parts * micro_sequences]. Every rank gives a pass of the same shape
+        as in training; ranks that share a part give the same.
         """
         ...
 

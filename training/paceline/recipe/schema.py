@@ -34,6 +34,37 @@ class Batch(Record):
     micro_sequences: int = Field(ge=1, description="sequences per forward pass of one rank")
 
 
+class Parallelism(Record):
+    """Along which axes ranks share the work; what an accelerator, a world and a model allow is checked when they are
+    known (paceline/plan/layout.py). All degrees of one: every rank has its own part of the batch, and all parameters
+    are sharded over all ranks."""
+
+    dp_replicate: int = Field(default=1, ge=1, description="copies of the sharded parameters, each with its own data")
+    dp_shard: int | None = Field(default=None, ge=1, description="ranks that shard one copy; null: all that are left")
+    cp: int = Field(default=1, ge=1, description="context parallel: ranks that share the positions of a sequence")
+    ep: int = Field(default=1, ge=1, description="expert parallel: ranks of dp_shard that share the experts of a layer")
+    tp: int = Field(default=1, ge=1, description="tensor parallel: ranks that share every matrix product")
+    sequence_parallel: bool = Field(default=True, description="tp ranks also share the positions between the products")
+    pp: int = Field(default=1, ge=1, description="pipeline parallel: ranks that share the layers")
+    pp_schedule: Literal["1f1b", "zero_bubble"] = Field(
+        default="1f1b", description="zero_bubble fills waiting times with the gradients of weights"
+    )
+    stages_per_rank: int = Field(default=1, ge=1, description="of the pipeline; above 1 they are interleaved")
+
+
+class Compute(Record):
+    """How a rank computes: speed and memory for accuracy or work. Parameters and sums over ranks are float32."""
+
+    precision: Literal["float32", "bfloat16", "float8"] = Field(
+        default="float32", description="of matrix products; float8 only on hardware that has it, the rest is bfloat16"
+    )
+    activation_checkpointing: Literal["none", "selective", "full"] = Field(
+        default="none", description="what backward computes again: nothing, all but matrix products, or all of a layer"
+    )
+    checkpoint_every: int = Field(default=1, ge=1, description="of how many layers one is checkpointed")
+    compile: bool = Field(default=False, description="compile every layer with torch.compile")
+
+
 class Optimizer(Record):
     name: Literal["adamw", "muon"] = Field(default="adamw", description="muon: for matrices, with adamw for the rest")
     learning_rate: float = Field(gt=0, description="peak of the schedule")
@@ -83,6 +114,8 @@ class Recipe(Record):
     model: ModelChoice
     data: DataChoice = DataChoice()
     batch: Batch
+    parallelism: Parallelism = Parallelism()
+    compute: Compute = Compute()
     optimizer: Optimizer
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
@@ -99,6 +132,16 @@ class Recipe(Record):
                 f"batch.tokens ({self.batch.tokens}) is not a multiple of data.sequence_length ({length})"
                 f" ## the nearest legal values are {max(below, length)} and {below + length}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _layout_can(self) -> Self:
+        if self.evaluation.every and self.parallelism.pp > 1:
+            raise ValueError("evaluation.every: a pipeline does not evaluate ## set it to 0, or parallelism.pp to 1")
+        if self.data.document_mask and self.parallelism.pp * self.parallelism.cp > 1:
+            raise ValueError("data.document_mask: neither stages nor ring attention pass it on ## set pp and cp to 1")
+        if self.optimizer.name == "muon" and self.parallelism.tp > 1:
+            raise ValueError("optimizer.name: muon needs whole matrices ## set parallelism.tp to 1, or take adamw")
         return self
 
     @property

@@ -13,6 +13,7 @@ from paceline.checkpoint.repository import CheckpointRepository
 from paceline.clients.object_store import open_store
 from paceline.journal.writer import Journal
 from paceline.models.families import FAMILIES
+from paceline.plan.layout import derive
 from paceline.recipe.schema import Recipe
 from paceline.spec.errors import CheckpointError, PacelineError
 from paceline.spec.events import CheckpointCommitted, CheckpointFailed, CheckpointRejected, now
@@ -26,7 +27,8 @@ class Committer:
 
     def __init__(self, job: JobSpec, journal: Journal) -> None:
         self._job = job
-        choice = Recipe.model_validate(job.recipe).model
+        self._recipe = Recipe.model_validate(job.recipe)
+        choice = self._recipe.model
         self._model = FAMILIES[choice.family].preset(choice.preset, vocabulary=job.vocabulary).to_hugging_face()
         self._journal = journal
         self._repository: CheckpointRepository | None = None
@@ -74,7 +76,7 @@ class Committer:
             image_digest=self._job.image_digest,
             data_order=self._job.data_order,
             world_size=len(shards),
-            layout={"dp_shard": len(shards)},
+            layout=derive(self._recipe, len(shards)).degrees,
             trainer=shards[0].trainer,
             files=tuple(shard.file for shard in shards),
             parent=self._parent,

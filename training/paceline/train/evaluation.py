@@ -18,14 +18,13 @@ from paceline.data.index import TokenDataset
 from paceline.data.loader import MicroBatch, documents_of
 from paceline.engines.base import IGNORED, Engine
 from paceline.journal.writer import Journal
+from paceline.plan.layout import Layout
 from paceline.recipe.schema import Recipe
 from paceline.spec.events import Activity, EvaluationFinished, PhaseChanged, TaskScore
 from paceline.spec.manifest import TrainerState
 from paceline.supervise.progress import Phase, Progress
 from paceline.train.callbacks import Callback, StepFigures
 from paceline.train.tasks import Choice, Task, score
-
-_ROUND_UP = 64  # lengths of choices are padded to a multiple of this, so that a compiler meets few shapes
 
 Row = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Inputs and targets of one sequence."""
@@ -34,8 +33,8 @@ Row = tuple[NDArray[np.int64], NDArray[np.int64]]
 class Evaluation(Callback):
     """Evaluates before the first step of a run, as often as the recipe says, and after its last step.
 
-    Rank `rank` of `world_size` computes its part in passes of `micro_sequences`. Rank 0 writes the result; `speaks` is
-    the rank that says what its node does.
+    Every rank computes the part that `layout` gives to its `rank`. Rank 0 writes the result; `speaks` is the rank that
+    says what its node does.
     """
 
     def __init__(
@@ -45,9 +44,8 @@ class Evaluation(Callback):
         engine: Engine,
         held_out: TokenDataset,
         tasks: Sequence[Task],
+        layout: Layout,
         rank: int,
-        world_size: int,
-        micro_sequences: int,
         journal: Journal,
         progress: Progress,
         speaks: bool,
@@ -59,8 +57,9 @@ class Evaluation(Callback):
         self._sequences = min(recipe.evaluation.sequences, held_out.num_windows)
         self._document_end = held_out.manifest.end_of_text if recipe.data.document_mask else None
         self._rank = rank
-        self._world_size = world_size
-        self._micro = micro_sequences
+        self._part = layout.data_rank(rank)
+        self._parts = layout.data_ranks
+        self._micro = layout.micro_sequences
         self._journal = journal
         self._progress = progress
         self._speaks = speaks
@@ -98,14 +97,12 @@ class Evaluation(Callback):
         """Mean nats per token."""
         length = self._held_out.sequence_length
         windows = [self._held_out.window(index).astype(np.int64) for index in range(self._sequences)]
-        nats = self._nats(step, [(window[:-1], window[1:]) for window in windows], length)
+        nats = self._nats(step, [(window[:-1], window[1:]) for window in windows])
         return math.fsum(nats) / (self._sequences * length)
 
     def _score(self, step: int, task: Task) -> TaskScore:
         rows = [self._row(choice) for choice in task.choices]
-        longest = max(len(inputs) for inputs, _ in rows)
-        width = min(self._held_out.sequence_length, -(-longest // _ROUND_UP) * _ROUND_UP)
-        return score(task, [-nats for nats in self._nats(step, rows, width)])
+        return score(task, [-nats for nats in self._nats(step, rows)])
 
     def _row(self, choice: Choice) -> Row:
         """Of what is too long the beginning is left out."""
@@ -115,20 +112,21 @@ class Evaluation(Callback):
         length = self._held_out.sequence_length
         return ids[:-1][-length:], targets[-length:]
 
-    def _nats(self, step: int, rows: Sequence[Row], width: int) -> list[float]:
-        """Of every row, padded to `width`; computed by all ranks together, equal on all."""
-        per_pass = self._world_size * self._micro
+    def _nats(self, step: int, rows: Sequence[Row]) -> list[float]:
+        """Of every row; computed by all ranks together, equal on all."""
+        per_pass = self._parts * self._micro
         nats: list[float] = []
         for first in range(0, len(rows), per_pass):
             self._progress.write(step=step, phase=Phase.FORWARD_BACKWARD)  # says that it is alive
-            begin = first + self._rank * self._micro
-            nats += self._engine.eval_step(self._batch(rows[begin : begin + self._micro], width)).tolist()
+            begin = first + self._part * self._micro
+            nats += self._engine.eval_step(self._batch(rows[begin : begin + self._micro])).tolist()
         return nats[: len(rows)]
 
-    def _batch(self, rows: Sequence[Row], width: int) -> MicroBatch:
-        """`rows` and, up to the size of a pass, sequences that predict nothing."""
-        held = torch.zeros(self._micro, width, dtype=torch.int64)
-        wanted = torch.full((self._micro, width), IGNORED, dtype=torch.int64)
+    def _batch(self, rows: Sequence[Row]) -> MicroBatch:
+        """A pass in the shape of training: `rows`, and padding and sequences that predict nothing."""
+        shape = self._micro, self._held_out.sequence_length
+        held = torch.zeros(shape, dtype=torch.int64)
+        wanted = torch.full(shape, IGNORED, dtype=torch.int64)
         for place, (inputs, targets) in enumerate(rows):
             held[place, : len(inputs)] = torch.from_numpy(inputs)
             wanted[place, : len(targets)] = torch.from_numpy(targets)

@@ -107,10 +107,11 @@ class Worker:
             dataset,
             order_of(dataset, recipe.data.seed),
             sequences_per_step=recipe.sequences_per_step,
-            rank=promotion.rank,
-            world_size=promotion.world_size,
+            rank=layout.data_rank(promotion.rank),
+            world_size=layout.data_ranks,
             micro_sequences=layout.micro_sequences,
             end_of_text=dataset.manifest.end_of_text if recipe.data.document_mask else None,
+            witness=layout.is_witness(promotion.rank),
         ) as loader:
             loop = TrainingLoop(
                 recipe=recipe,
@@ -149,9 +150,8 @@ class Worker:
             engine=self._engine,
             held_out=held_out,
             tasks=[tokenise(name, tokenizer) for name in self._recipe.evaluation.tasks],
+            layout=layout,
             rank=promotion.rank,
-            world_size=promotion.world_size,
-            micro_sequences=layout.micro_sequences,
             journal=journal,
             progress=self._link.progress,
             speaks=promotion.local_rank == 0,
@@ -201,8 +201,8 @@ class Worker:
     def _from_manifest(self, promotion: Promote) -> tuple[TrainerState, int]:
         repository = CheckpointRepository(open_store(self._job.checkpoints, CheckpointError))
         manifest = repository.manifest(promotion.restore_step)
-        same_world = manifest.world_size == promotion.world_size
-        files = [f for f in manifest.files if f.rank == promotion.rank or not same_world]
+        # in the layout that it was written in, a rank needs its own file only
+        files = sorted(manifest.files, key=lambda file: file.rank != promotion.rank)
         contents = (
             (f"{repository.uri(manifest.step)}/{file.name}", memoryview(repository.read(manifest.step, file)))
             for file in files

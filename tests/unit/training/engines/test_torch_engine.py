@@ -26,6 +26,7 @@ Start = Callable[..., TorchEngine]
 class Pass:
     inputs: torch.Tensor
     targets: torch.Tensor
+    documents: None = None
 
 
 def passes(step: int) -> list[Pass]:
