@@ -17,7 +17,7 @@ from paceline.recipe.schema import Recipe
 def test_singular_values_come_near_one(shape: tuple[int, ...]) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     values = torch.linalg.svdvals(orthogonal(matrix).float())
-    assert 0.3 < values.min() and values.max() < 1.3  # the coefficients trade exactness for speed: 0.5 to 1.5 or so
+    assert values.min() > 0.3 and values.max() < 1.3  # the coefficients trade exactness for speed: 0.5 to 1.5 or so
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="since torch 2.9")
