@@ -42,13 +42,14 @@ class TokenDataset:
 
     @classmethod
     def open(cls, directory: Path, *, sequence_length: int, verify: bool, held_out: bool = False) -> TokenDataset:
-        """The dataset in `directory`. Sizes are always checked; `verify` also reads every shard and checks its hash.
-        One DataError names every shard that is missing, short or altered, or every source without a window."""
+        """The dataset in `directory`. One DataError names every source without a window and, with `verify`, which reads
+        everything, every shard that is missing, short or altered. Without it a shard is looked at when it is first
+        touched, so that opening does not take longer the more shards there are."""
         manifest = read_manifest(DirectoryStore(directory))
         shards = manifest.held_out if held_out else manifest.shards
         if not shards:
             raise DataError(f"{directory}: nothing is held out", "prepare it with --held-out 0.01, or evaluate nothing")
-        if problems := [p for shard in shards if (p := _damage(directory, shard, manifest.token_bytes, verify))]:
+        if verify and (problems := [p for s in shards if (p := _damage(directory, s, manifest.token_bytes))]):
             raise DataError.of(problems)
         dataset = cls(manifest, directory, shards, sequence_length)
         if dataset.num_windows == 0:
@@ -88,25 +89,33 @@ class TokenDataset:
         tokens = self._mapped.get(shard)
         if tokens is None:
             record = self._shards[shard]
-            if problem := _damage(self._directory, record, self.manifest.token_bytes, verify=False):
-                raise DataError.of([problem])  # it was changed since the dataset was opened
-            tokens = self._mapped[shard] = _map(self._directory / record.name, self.manifest.token_bytes)
+            path = self._directory / record.name
+            if problem := _wrong_size(path, record, self.manifest.token_bytes):
+                raise DataError.of([problem])
+            tokens = self._mapped[shard] = _map(path, self.manifest.token_bytes)
         return tokens
 
 
-def _damage(directory: Path, record: TokenShard, token_bytes: int, verify: bool) -> Problem | None:
-    """What is wrong with the file of a shard, or None."""
+def _damage(directory: Path, record: TokenShard, token_bytes: int) -> Problem | None:
+    """What is wrong with the file of a shard, or None; reads all of it."""
     path = directory / record.name
+    if problem := _wrong_size(path, record, token_bytes):
+        return problem
+    return compare(record, _map(path, token_bytes).data.cast("B"), str(path), _CURE)
+
+
+def _wrong_size(path: Path, record: TokenShard, token_bytes: int) -> Problem | None:
+    """Whether the file of a shard is missing, short or too long."""
     try:
         size = path.stat().st_size
-        if size != record.bytes or size != record.tokens * token_bytes:
-            says = f"{record.bytes} bytes and {record.tokens} tokens of {token_bytes} bytes"
-            return Problem(message=f"{path}: has {size} bytes, its manifest says {says}", hint=_CURE)
-        return compare(record, _map(path, token_bytes).data.cast("B"), str(path), _CURE) if verify else None
     except FileNotFoundError:
         return Problem(message=f"{path}: missing, but its manifest lists it", hint=_CURE)
     except OSError as cause:
         return Problem(message=f"{path}: cannot be read: {cause.strerror or cause}", hint=_CURE)
+    if size == record.bytes == record.tokens * token_bytes:
+        return None
+    says = f"{record.bytes} bytes and {record.tokens} tokens of {token_bytes} bytes"
+    return Problem(message=f"{path}: has {size} bytes, its manifest says {says}", hint=_CURE)
 
 
 def _map(path: Path, token_bytes: int) -> Tokens:
