@@ -130,8 +130,8 @@ def losses_by_step(events: Sequence[AnyEvent]) -> dict[int, float]:
 
 
 def _tokens_per_second(events: Sequence[AnyEvent]) -> float | None:
-    """Of the median step of rank 0, which holds the waiting for data and checkpoints."""
-    return _median([e.tokens / e.seconds for e in events if isinstance(e, StepFinished) and e.rank == 0])
+    """Of the median step as the nodes tell it, with its waiting for data and checkpoints."""
+    return _median([event.tokens / event.seconds for event in events if isinstance(event, StepFinished)])
 
 
 def _median(values: Sequence[float]) -> float | None:
