@@ -47,7 +47,7 @@ def main(directory: str, steps: int) -> None:
     )
     chosen = recipe.optimizer
 
-    class Clock(transformers.TrainerCallback):  # type: ignore[misc, name-defined]
+    class Clock(transformers.TrainerCallback):  # type: ignore[misc]
         def on_step_begin(self, *given: Any, **more: Any) -> None:
             self.started = time.perf_counter()
 
