@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check check-format check-types check-imports check-generated \
-	synth diff bench schemas pins clean
+	synth diff bench bench-train bench-data schemas pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,12 @@ diff: setup ## what a deployment would change: make diff TEAM=sandbox
 
 bench: setup ## every table of benchmarks/
 	@for table in benchmarks/*.py; do $(PYTHON_BIN) -m benchmarks.$$(basename "$$table" .py) || exit 1; done
+
+bench-train: setup ## tokens per second beside a plain loop, transformers and torchtitan (installs these apart)
+	@$(PYTHON_BIN) -m benchmarks.train
+
+bench-data: setup ## tokens per second of the loader beside Hugging Face datasets; resume in ten trillion tokens
+	@$(PYTHON_BIN) -m benchmarks.data
 
 schemas: setup ## what is generated: schemas for editors, the reference of parameters, the table of permissions, images
 	$(PYTHON_BIN) -m stacks.schema

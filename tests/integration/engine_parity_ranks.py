@@ -25,6 +25,7 @@ SEQUENCES, LENGTH, MICRO = 8, 16, 2
 class Pass:
     inputs: torch.Tensor
     targets: torch.Tensor
+    documents: None = None
 
 
 def recipe(family: str = "llama") -> Recipe:

@@ -21,6 +21,7 @@ from paceline.cli.node import (
     this_node,
 )
 from paceline.spec.errors import LaunchError
+from paceline.spec.names import METRICS_PORT
 
 if TYPE_CHECKING:
     from paceline.health.agent import Agent
@@ -45,7 +46,9 @@ def agent(
     state: Annotated[
         Path | None, typer.Option("--state", metavar="FILE", help="Remember there what was reported already.")
     ] = None,
-    listen: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Serve metrics there.")] = "0.0.0.0:9105",
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="HOST:PORT", help="Serve metrics there.")
+    ] = f"0.0.0.0:{METRICS_PORT}",
     instance_type: InstanceTypeOption = None,
     shared: SharedOption = None,
     efa: EfaOption = None,

@@ -35,6 +35,11 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
+def print_json_line(value: Any) -> None:
+    """On one line, for programs that take the last line of what a long command prints."""
+    typer.echo(json.dumps(value))
+
+
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     """A bar per kind of work, on stderr: call what you get with the kind, how much is done, and of how much."""

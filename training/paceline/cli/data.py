@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -14,55 +14,90 @@ from paceline.spec.errors import DataError
 from paceline.spec.manifest import MANIFEST_NAME
 from paceline.spec.run import RunRecord
 
+if TYPE_CHECKING:
+    from paceline.data.tokenizer import TextTokenizer
+
 app = typer.Typer(help="Prepare training data and prove what a run consumed.", no_args_is_help=True)
 
 
 @app.command()
 def prepare(
     directory: Annotated[Path, typer.Argument(help="Where to write the dataset.", metavar="DIRECTORY")],
-    vocabulary: Annotated[int, typer.Option(help="Largest number of tokens of the tokenizer.")] = 2048,
-    name: Annotated[str, typer.Option(help="Name of the dataset.")] = "python-documentation",
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=]PLACE",
+            help="Files or directories of .txt, .rst, .pod, .md, .jsonl or .parquet, perhaps with .gz: a path, file://"
+            " or s3://. The documentation of this Python if not given.",
+        ),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--weight", metavar="NAME=NUMBER", help="Share of a named source in every batch. Repeat for each."
+        ),
+    ] = None,
+    vocabulary: Annotated[
+        int | None, typer.Option(help="Largest number of tokens of the tokenizer; 2048 if it is trained here.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="A tokenizer.json, or the root of an imported model, instead of training one.")
+    ] = None,
+    end_of_text: Annotated[str | None, typer.Option(help="Its token that ends a document.")] = None,
+    held_out: Annotated[
+        float, typer.Option(min=0, max=0.99, help="Part of the documents to evaluate on and not to train on.")
+    ] = 0.0,
+    text_field: Annotated[str, typer.Option(help="Key or column that holds the text.")] = "text",
+    minimum_characters: Annotated[int, typer.Option(min=1, help="Leave shorter texts out.")] = 40,
+    shard_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a shard.")] = 1 << 24,
+    name: Annotated[str | None, typer.Option(help="Name of the dataset; that of the directory if not given.")] = None,
     seed: Annotated[int, typer.Option(help="Decides the order of the documents.")] = 0,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Tokenise the documentation that comes with this Python into a dataset."""
-    import platform
-
-    from paceline.data.corpus import interpreter_documentation
+    """Tokenise text into a dataset; several named sources become a mixture."""
+    from paceline.data.prepare import VOCABULARY
     from paceline.data.prepare import prepare as prepare_dataset
+    from paceline.data.sources import Sources
 
+    plan = Sources.parse(sources or [], weights or [])
     with progress_bars() as progress:
-        progress("read the documentation", 0, 1)
-        documents = list(interpreter_documentation())
-        progress("read the documentation", 1, 1)
         manifest = prepare_dataset(
-            documents,
-            name=name,
-            source=f"documentation of {platform.python_implementation()} {platform.python_version()}",
+            plan.documents(field=text_field, minimum_characters=minimum_characters, progress=progress),
+            name=name or directory.absolute().name,
+            source=plan.description,
             output=directory,
-            vocabulary=vocabulary,
+            vocabulary=vocabulary or VOCABULARY,
+            tokenizer=_tokenizer(tokenizer, end_of_text) if tokenizer else None,
+            mixture=plan.mixture,
+            held_out=held_out,
+            shard_tokens=shard_tokens,
             seed=seed,
             progress=progress,
         )
-    summary = manifest.model_dump(mode="json", exclude={"shards", "tokenizer"})
-    _print({**summary, "shards": len(manifest.shards), "dataset_sha256": manifest.dataset_sha256}, output)
+    summary = manifest.model_dump(mode="json", exclude={"shards", "tokenizer", "held_out"})
+    counts = {"shards": len(manifest.shards), "held_out_tokens": sum(shard.tokens for shard in manifest.held_out)}
+    _print({**summary, **counts, "dataset_sha256": manifest.dataset_sha256}, output)
 
 
 @app.command()
 def verify(
     run: Annotated[Path, typer.Argument(help="Directory of the run.", metavar="RUN_DIR")],
     dataset: Annotated[Path | None, typer.Option(help="Where the run's dataset is now, if it was moved.")] = None,
+    checkpoints: Annotated[
+        str | None, typer.Option(help="Root of the run's checkpoints, if it is not in the run's directory.")
+    ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Prove that a run consumed every sample of its steps, once and in order."""
+    """Prove that a run consumed every sample of its steps, once and in order, and that its checkpoints say so."""
     from paceline.data.index import TokenDataset
-    from paceline.data.verify import read_consumed, read_run, verify_run
+    from paceline.data.verify import read_consumed, read_run, read_states, verify_run
 
     record = read_run(run)
     directory = dataset or _copy_of_dataset(run, record)
     tokens = TokenDataset.open(directory, sequence_length=record.sequence_length, verify=True)
+    states = list(read_states(checkpoints or str(run / "checkpoints")))
     with progress_bars() as progress:
-        report = verify_run(tokens, record, read_consumed(run), progress=progress)
+        report = verify_run(tokens, record, read_consumed(run), states, progress=progress)
     _print(asdict(report), output)
     if report.difference is not None:
         raise DataError(
@@ -79,6 +114,26 @@ def _copy_of_dataset(run: Path, record: RunRecord) -> Path:
     for manifest in sorted(run.glob(f"nodes/*/data/{MANIFEST_NAME}")):
         return manifest.parent
     raise DataError(f"{run}: its dataset {record.dataset} is not on this machine", "name a copy with --dataset")
+
+
+def _tokenizer(place: str, end_of_text: str | None) -> TextTokenizer:
+    """The tokenizer in a file, or of the model whose checkpoint is at `place`."""
+    from paceline.checkpoint.repository import CheckpointRepository
+    from paceline.clients.object_store import open_store
+    from paceline.data.tokenizer import TOKENIZER_NAME, TextTokenizer
+
+    if Path(place).is_file():
+        return TextTokenizer.load(Path(place).read_bytes(), place, end_of_text)
+    repository = CheckpointRepository(open_store(place, DataError))
+    for step in repository.steps():
+        for asset in repository.manifest(step).assets:
+            if asset.name == TOKENIZER_NAME:
+                where = f"{repository.uri(step)}/{asset.name}"
+                return TextTokenizer.load(bytes(repository.read(step, asset)), where, end_of_text)
+    raise DataError(
+        f"{place}: neither a file nor the root of a model with a {TOKENIZER_NAME}",
+        "give the path of a tokenizer.json, or import the model with `paceline checkpoint import`",
+    )
 
 
 def _print(values: dict[str, Any], output: Output) -> None:

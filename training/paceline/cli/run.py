@@ -8,18 +8,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paceline.cli.console import Output, OutputOption, print_json
+from paceline.cli.console import Output, OutputOption, print_json_line, progress_bars
 
 if TYPE_CHECKING:
     from paceline.spec.events import AnyEvent
 
+DOCUMENTATION = Path("datasets") / "python-documentation"
+
 
 def run(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe, or the path of a recipe file.")],
-    data: Annotated[str, typer.Option(help="Where the tokenised data lies: a directory, file:// or s3://.")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the tokenised data lies: a directory, file:// or s3://. Without it, the documentation of this"
+            f" Python, which is then prepared in {DOCUMENTATION}."
+        ),
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value. May be repeated.")
     ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Nodes are processes of this machine; so far there is no other place.")
+    ] = True,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes that the run needs.")] = 1,
     spares: Annotated[int, typer.Option(min=0, help="Nodes that stand by.")] = 0,
     min_nodes: Annotated[
@@ -30,24 +41,33 @@ def run(
     checkpoints: Annotated[
         str | None, typer.Option(help="Root of the durable checkpoints; inside the run's directory if not given.")
     ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TRACKER", help="Send curves to tensorboard, wandb, mlflow or trackio. May be repeated."),
+    ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Train RECIPE on this machine: every node a process group, with spares that take over.
+    """Train RECIPE: every node a process group, with spares that take over.
 
     A run that was stopped goes on from its newest checkpoint when it is started again with the same directory.
     """
+    from paceline.journal.export import Exporter
     from paceline.journal.live import LiveLines
+    from paceline.journal.reader import read
+    from paceline.journal.summary import summary
+    from paceline.journal.trackers.registry import create
     from paceline.launch.job import RunRequest, render
     from paceline.launch.local.drive import drive
     from paceline.launch.local.run import LocalRun
     from paceline.recipe.load import load
 
     resolved = load(recipe, overrides or ())
+    trackers = [create(name) for name in track or ()]
     place = directory or Path("runs") / resolved.recipe.name
     request = RunRequest(
         name=resolved.recipe.name,
         recipe=resolved,
-        dataset=data,
+        dataset=data or str(_documentation()),
         checkpoints=checkpoints or str(place.absolute() / "checkpoints"),
         nodes=nodes,
         spares=spares,
@@ -56,14 +76,37 @@ def run(
     )
     job = render(request, place)
     lines = LiveLines(resolved.recipe.schedule.steps)
+    exporter = Exporter(place, trackers, run=job.run, config=job.recipe)
 
     def show(event: AnyEvent) -> None:
+        exporter.observe(event)
         if line := lines.line(event):
             typer.echo(line, err=True)
 
-    finished = drive(LocalRun(job, place, os.environ), show, lambda text: typer.echo(text, err=True))
-    result = {"run": job.run, "outcome": finished.outcome, "step": finished.step, "directory": str(place)}
-    if output is Output.JSON:
-        print_json(result)
-    else:
+    try:
+        finished = drive(LocalRun(job, place, os.environ), show, lambda text: typer.echo(text, err=True))
+    finally:
+        exporter.close()
+    if output is Output.TEXT:
         typer.echo(f"{job.run}: {finished.outcome} at step {finished.step}; report: paceline report {place}")
+        return
+    figures = summary(read(Path(job.journal)).events)
+    shown = {"final_loss", "tokens_per_second", "mfu", "ledger", "evaluations"}
+    result = {"run": job.run, "outcome": finished.outcome, "step": finished.step, "directory": str(place)}
+    print_json_line(result | figures.model_dump(mode="json", include=shown))
+
+
+def _documentation() -> Path:
+    """The dataset for those who have none, prepared if it is not there."""
+    from paceline.data.prepare import prepare
+    from paceline.data.sources import Sources
+    from paceline.spec.manifest import MANIFEST_NAME
+
+    if not (DOCUMENTATION / MANIFEST_NAME).is_file():
+        plan = Sources.parse([], [])
+        with progress_bars() as progress:
+            documents = plan.documents(field="text", minimum_characters=1, progress=progress)
+            prepare(
+                documents, name=DOCUMENTATION.name, source=plan.description, output=DOCUMENTATION, progress=progress
+            )
+    return DOCUMENTATION

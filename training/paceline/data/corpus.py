@@ -24,10 +24,11 @@ _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """One text of a corpus. `name` says where it comes from."""
+    """One text of a corpus. `name` says where it comes from, `source` to which part of a mixture it belongs."""
 
     name: str
     text: str
+    source: str = ""
 
 
 def interpreter_documentation(root: Path | None = None) -> Iterator[Document]:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paceline.data.index import TokenDataset
-from paceline.data.order import SampleOrder
+from paceline.data.order import Order
 
 WORDS = 4
 Digest = NDArray[np.uint64]
@@ -82,7 +82,7 @@ def advance(head: str, *, step: int, first_index: int, count: int, digest: Diges
     return hashlib.sha256(content).hexdigest()
 
 
-def replay(dataset: TokenDataset, order: SampleOrder, *, steps: int, sequences_per_step: int) -> Iterator[LedgerEntry]:
+def replay(dataset: TokenDataset, order: Order, *, steps: int, sequences_per_step: int) -> Iterator[LedgerEntry]:
     """The ledger of the first `steps` steps, computed from the data alone."""
     head = genesis(
         dataset_sha256=dataset.manifest.dataset_sha256, seed=order.seed, sequence_length=dataset.sequence_length

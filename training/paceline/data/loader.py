@@ -12,15 +12,17 @@ import torch
 
 from paceline.data.index import TokenDataset
 from paceline.data.ledger import Digest, combine, sample_digest
-from paceline.data.order import SampleOrder
+from paceline.data.order import Order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MicroBatch:
-    """`inputs` and `targets` [sequences, sequence_length] int64; targets are the inputs one token later."""
+    """`inputs` and `targets` [sequences, sequence_length] int64; targets are the inputs one token later. `documents`,
+    of the same shape, numbers the documents of each sequence from 0; None when all see each other."""
 
     inputs: torch.Tensor
     targets: torch.Tensor
+    documents: torch.Tensor | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +38,9 @@ class StepBatch:
 
 class Loader:
     """What rank `rank` of `world_size` consumes: of every step's `sequences_per_step` consecutive indices the
-    rank-th equal block, cut into micro-batches of `micro_sequences`. Close it, or use it as a context.
+    rank-th equal block, cut into micro-batches of `micro_sequences`. Where there is CUDA the memory is pinned, so that
+    it can be copied while the device computes. `end_of_text` is the token after which the next document of a sequence
+    begins, if documents are to be told apart. Close it, or use it as a context.
 
     Where several processes consume the same block, one is its `witness`: the ledger counts every sample once.
     """
@@ -44,12 +48,13 @@ class Loader:
     def __init__(
         self,
         dataset: TokenDataset,
-        order: SampleOrder,
+        order: Order,
         *,
         sequences_per_step: int,
         rank: int,
         world_size: int,
         micro_sequences: int,
+        end_of_text: int | None = None,
         witness: bool = True,
     ) -> None:
         assert order.num_samples == dataset.num_windows
@@ -61,6 +66,8 @@ class Loader:
         self._block = sequences_per_step // world_size
         self._offset = rank * self._block
         self._micro = micro_sequences
+        self._end_of_text = end_of_text
+        self._pinned = torch.cuda.is_available()
         self._witness = witness
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loader")
         self._next: tuple[int, Future[StepBatch]] | None = None
@@ -96,9 +103,23 @@ class Loader:
             windows[row] = self._dataset.window(sample)
             if self._witness:
                 digests.append(sample_digest(index, epoch, sample, windows[row]))
-        tokens = torch.from_numpy(windows)
-        microbatches = [
-            MicroBatch(inputs=part[:, :-1].contiguous(), targets=part[:, 1:].contiguous())
-            for part in torch.split(tokens, self._micro)
-        ]
+        microbatches = [self._microbatch(part) for part in torch.split(torch.from_numpy(windows), self._micro)]
         return StepBatch(microbatches=microbatches, first_index=first, count=self._count, digest=combine(digests))
+
+    def _microbatch(self, windows: torch.Tensor) -> MicroBatch:
+        inputs, targets = windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
+        documents = None if self._end_of_text is None else documents_of(inputs, self._end_of_text)
+        if not self._pinned:
+            return MicroBatch(inputs=inputs, targets=targets, documents=documents)
+        return MicroBatch(
+            inputs=inputs.pin_memory(),
+            targets=targets.pin_memory(),
+            documents=None if documents is None else documents.pin_memory(),
+        )
+
+
+def documents_of(inputs: torch.Tensor, end_of_text: int) -> torch.Tensor:
+    """The number of each position's document within its sequence, counted from 0: an end of text is its document's
+    last token. `inputs` [sequences, sequence_length] int64, and so is what comes back."""
+    ends = (inputs == end_of_text).long()
+    return ends.cumsum(dim=1) - ends

@@ -16,17 +16,37 @@ import hashlib
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 _ROUNDS = 8
 _MASK = (1 << 64) - 1
 
 
+class Order(Protocol):
+    """An endless sequence of samples that can be entered anywhere."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def num_samples(self) -> int: ...
+
+    def at(self, index: int) -> tuple[int, int]:
+        """(epoch, sample) at global position `index` >= 0."""
+        ...
+
+    def index_of(self, epoch: int, sample: int) -> int:
+        """The one global position at which `epoch` visits `sample`: the inverse of `at`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleOrder:
-    """The endless order over `num_samples` samples that `seed` decides."""
+    """The endless order over `num_samples` samples that `seed` decides; another one for each `stream`."""
 
     seed: int
     num_samples: int
+    stream: str = ""
 
     def __post_init__(self) -> None:
         assert self.num_samples >= 1
@@ -34,7 +54,7 @@ class SampleOrder:
     def at(self, index: int) -> tuple[int, int]:
         """(epoch, sample) at global position `index` >= 0."""
         epoch, position = divmod(index, self.num_samples)
-        keys = _round_keys(self.seed, epoch)
+        keys = _round_keys(self.seed, epoch, self.stream)
         half = self._half_bits()
         sample = _forward(position, half, keys)
         while sample >= self.num_samples:
@@ -43,7 +63,7 @@ class SampleOrder:
 
     def index_of(self, epoch: int, sample: int) -> int:
         """The one global position at which `epoch` visits `sample`: the inverse of `at`."""
-        keys = _round_keys(self.seed, epoch)
+        keys = _round_keys(self.seed, epoch, self.stream)
         half = self._half_bits()
         position = _backward(sample, half, keys)
         while position >= self.num_samples:
@@ -55,8 +75,8 @@ class SampleOrder:
 
 
 @lru_cache(maxsize=64)
-def _round_keys(seed: int, epoch: int) -> tuple[int, ...]:
-    content = f"paceline.order.v1 {seed} {epoch}".encode()
+def _round_keys(seed: int, epoch: int, stream: str) -> tuple[int, ...]:
+    content = f"paceline.order.v1 {seed} {epoch} {stream}".rstrip().encode()
     return struct.unpack(f"<{_ROUNDS}Q", hashlib.shake_256(content).digest(8 * _ROUNDS))
 
 

@@ -7,7 +7,7 @@ the new manifest is in place, the old dataset is whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,6 +35,9 @@ def prepare(
     source: str,
     output: Path,
     vocabulary: int = VOCABULARY,
+    tokenizer: TextTokenizer | None = None,
+    mixture: Mapping[str, int] | None = None,
+    held_out: float = 0.0,
     shard_tokens: int = SHARD_TOKENS,
     seed: int = 0,
     progress: Progress = silent,
@@ -42,37 +45,56 @@ def prepare(
     """Write the dataset of `documents` into the directory `output` and return its manifest.
 
     The documents are shuffled by `seed`, each is followed by the end-of-text token, and a shard ends with the document
-    that brings it to `shard_tokens`. The same input gives the same files and the same manifest, and a second run
-    changes nothing, not even the date. DataError when there is nothing to prepare or `output` cannot be written.
+    that brings it to `shard_tokens`. Without a `tokenizer` one of at most `vocabulary` tokens is trained; with one,
+    `vocabulary` counts only if it is larger, as of a model with rows to spare. The last `held_out` part of the shuffled
+    documents is not trained on. `mixture` gives the parts of each `Document.source`, whose shards are then apart.
+
+    The same input gives the same files and the same manifest, and a second run changes nothing, not even the date.
+    DataError when there is nothing to prepare or `output` cannot be written.
     """
-    if not documents:
-        raise DataError(f"{source}: holds no documents", "give at least one document that is long enough")
-    progress("train the tokenizer", 0, 1)
-    tokenizer = TextTokenizer.train((d.text for d in documents), vocabulary)
-    progress("train the tokenizer", 1, 1)
-    width = np.dtype("<u2" if tokenizer.vocabulary <= 1 << 16 else "<u4")
+    trained, kept_back = _divided(documents, source, seed, held_out)
+    if tokenizer is None:
+        progress("train the tokenizer", 0, 1)
+        tokenizer = TextTokenizer.train((d.text for d in documents), vocabulary)
+        progress("train the tokenizer", 1, 1)
+        vocabulary = tokenizer.vocabulary
+    vocabulary = max(vocabulary, tokenizer.vocabulary)
+    width = np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
     store = DirectoryStore(output)
+    counts = np.zeros(vocabulary, dtype=np.int64)
+
+    def shards(part: Sequence[Document], stem: str, of: str | None = None) -> Iterator[TokenShard]:
+        for number, pieces in enumerate(_shards(_encoded(part, tokenizer, stem, progress), shard_tokens)):
+            tokens = np.concatenate(pieces).astype(width)
+            np.add(counts, np.bincount(tokens, minlength=vocabulary), out=counts)
+            file = _write(store, f"{stem}-{number:05d}", ".bin", tokens.tobytes())
+            yield TokenShard(**file.model_dump(), tokens=len(tokens), documents=len(pieces), source=of)
+
     try:
         tokenizer_file = _write(store, "tokenizer", ".json", tokenizer.dump())
-        counts = np.zeros(tokenizer.vocabulary, dtype=np.int64)
-        shards: list[TokenShard] = []
-        for pieces in _shards(_encoded(documents, tokenizer, seed, progress), shard_tokens):
-            tokens = np.concatenate(pieces).astype(width)
-            counts += np.bincount(tokens, minlength=tokenizer.vocabulary)
-            file = _write(store, f"tokens-{len(shards):05d}", ".bin", tokens.tobytes())
-            shards.append(TokenShard(**file.model_dump(), tokens=len(tokens), documents=len(pieces)))
+        kept_back_shards = tuple(shards(kept_back, "held-out"))
+        counts[:] = 0
+        if mixture:
+            parts = _by_source(trained, mixture)
+            trained_shards = [shard for of, part in parts.items() for shard in shards(part, f"tokens-{of}", of)]
+        else:
+            trained_shards = list(shards(trained, "tokens"))
         manifest = DatasetManifest(
             name=name,
             created=datetime.now(UTC),
             source=source,
-            documents=len(documents),
-            characters=sum(len(d.text) for d in documents),
+            documents=len(trained),
+            characters=sum(len(d.text) for d in trained),
             tokens=int(counts.sum()),
             token_bytes=width.itemsize,
-            vocabulary=tokenizer.vocabulary,
+            vocabulary=vocabulary,
             unigram_entropy=_entropy(counts),
+            end_of_text=tokenizer.end_of_text,
             tokenizer=tokenizer_file,
-            shards=tuple(shards),
+            shards=tuple(trained_shards),
+            mixture=dict(mixture or {}),
+            held_out=kept_back_shards,
+            held_out_bytes=sum(len(d.text.encode()) for d in kept_back),
         )
         return _commit(store, manifest)
     except OSError as cause:
@@ -82,17 +104,39 @@ def prepare(
         ) from cause
 
 
-def _encoded(
-    documents: Sequence[Document], tokenizer: TextTokenizer, seed: int, progress: Progress
-) -> Iterator[NDArray[np.uint32]]:
-    """The ids of each document with its end-of-text, in shuffled order."""
+def _divided(
+    documents: Sequence[Document], source: str, seed: int, held_out: float
+) -> tuple[list[Document], list[Document]]:
+    """The documents in shuffled order: what is trained on, and what is held out of it."""
+    if not documents:
+        raise DataError(f"{source}: holds no documents", "give at least one document that is long enough")
     order = SampleOrder(seed=seed, num_samples=len(documents))
-    shuffled = [documents[order.at(position)[1]].text for position in range(len(documents))]
-    progress("tokenise", 0, len(shuffled))
-    for start in range(0, len(shuffled), _BATCH):
-        for ids in tokenizer.encode(shuffled[start : start + _BATCH]):
+    shuffled = [documents[order.at(position)[1]] for position in range(len(documents))]
+    kept_back = math.ceil(held_out * len(documents))
+    if kept_back >= len(documents):
+        raise DataError(
+            f"{source}: of {len(documents)} documents {kept_back} would be held out, and none is left to train on",
+            "hold out a smaller part, or give more documents",
+        )
+    return shuffled[: len(documents) - kept_back], shuffled[len(documents) - kept_back :]
+
+
+def _by_source(documents: Sequence[Document], mixture: Mapping[str, int]) -> dict[str, list[Document]]:
+    """The documents of each source of the mixture; DataError for a source that has none."""
+    parts = {source: [d for d in documents if d.source == source] for source in mixture}
+    if empty := [source for source, part in parts.items() if not part]:
+        raise DataError(f"{', '.join(empty)}: no document is left to train on", "give more, or hold out a smaller part")
+    return parts
+
+
+def _encoded(
+    documents: Sequence[Document], tokenizer: TextTokenizer, what: str, progress: Progress
+) -> Iterator[NDArray[np.uint32]]:
+    """The ids of each document with its end-of-text."""
+    for start in range(0, len(documents), _BATCH):
+        for ids in tokenizer.encode([document.text for document in documents[start : start + _BATCH]]):
             yield np.array([*ids, tokenizer.end_of_text], dtype=np.uint32)
-        progress("tokenise", min(start + _BATCH, len(shuffled)), len(shuffled))
+        progress(f"tokenise {what}", min(start + _BATCH, len(documents)), len(documents))
 
 
 def _shards(encoded: Iterator[NDArray[np.uint32]], shard_tokens: int) -> Iterator[list[NDArray[np.uint32]]]:
@@ -130,8 +174,8 @@ def _commit(store: DirectoryStore, manifest: DatasetManifest) -> DatasetManifest
     if before is not None and before.model_copy(update={"created": manifest.created}) == manifest:
         return before
     store.put(MANIFEST_NAME, manifest.model_dump_json(indent=2).encode() + b"\n")
-    kept = {file.name for file in (manifest.tokenizer, *manifest.shards)}
-    for file in (before.tokenizer, *before.shards) if before else ():
+    kept = {file.name for file in manifest.files}
+    for file in before.files if before else ():
         if file.name not in kept:
             store.delete(file.name)
     return manifest

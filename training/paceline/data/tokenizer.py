@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer: trained on a corpus, stored as one JSON file, able to encode any text."""
+"""Text to token ids and back: a byte-level BPE trained on a corpus, or the tokenizer of a model that exists."""
 
 from __future__ import annotations
 
@@ -8,22 +8,29 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from paceline.spec.errors import DataError
 
+TOKENIZER_NAME = "tokenizer.json"  # of a model, by the custom of Hugging Face
 END_OF_TEXT = "<|end_of_text|>"
+KNOWN_ENDS = (END_OF_TEXT, "<|endoftext|>", "</s>")
+"""How tokenizers call the end of a document, the first that is found: ours and Llama 3's, GPT-2's, Llama 2's."""
 SMALLEST_VOCABULARY = 257  # every byte, and the end of a text
 
 
 class TextTokenizer:
     """Text to token ids and back. `end_of_text` is the id that separates documents."""
 
-    def __init__(self, tokenizer: Tokenizer, source: str) -> None:
-        end_of_text = tokenizer.token_to_id(END_OF_TEXT)
-        if end_of_text is None:
-            raise DataError(f"{source}: has no {END_OF_TEXT} token", "prepare the dataset again")
+    def __init__(self, tokenizer: Tokenizer, source: str, end_of_text: str | None = None) -> None:
+        wanted = KNOWN_ENDS if end_of_text is None else (end_of_text,)
+        ids = [number for name in wanted if (number := tokenizer.token_to_id(name)) is not None]
+        if not ids:
+            raise DataError(
+                f"{source}: has no token {' or '.join(wanted)} to end a document with",
+                "name the one that it has with --end-of-text",
+            )
         self._tokenizer = tokenizer
-        # a document that happens to spell END_OF_TEXT must not end there
+        # a document that happens to spell a special token must not end there
         self._tokenizer.encode_special_tokens = True
         self.vocabulary: int = tokenizer.get_vocab_size()
-        self.end_of_text = end_of_text
+        self.end_of_text = ids[0]
 
     @classmethod
     def train(cls, texts: Iterable[str], vocabulary: int) -> TextTokenizer:
@@ -46,13 +53,16 @@ class TextTokenizer:
         return cls(tokenizer, "the tokenizer just trained")
 
     @classmethod
-    def load(cls, content: bytes, source: str) -> TextTokenizer:
-        """From what `dump` wrote. `source` is how messages call it."""
+    def load(cls, content: bytes, source: str, end_of_text: str | None = None) -> TextTokenizer:
+        """From what `dump` wrote, or any `tokenizer.json`. `source` is how messages call it; `end_of_text` names the
+        token that ends a document, one of KNOWN_ENDS if not given."""
         try:
             tokenizer = Tokenizer.from_str(content.decode())
         except Exception as cause:  # the library raises bare Exception
-            raise DataError(f"{source}: not a tokenizer: {cause}", "prepare or fetch the dataset again") from cause
-        return cls(tokenizer, source)
+            raise DataError(f"{source}: not a tokenizer: {cause}", "give a tokenizer.json") from cause
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return cls(tokenizer, source, end_of_text)
 
     def dump(self) -> bytes:
         """The tokenizer as JSON, in the format of the `tokenizers` library."""

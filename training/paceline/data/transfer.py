@@ -19,7 +19,7 @@ def upload(directory: Path, store: ObjectStore, *, progress: Progress = silent) 
     """
     here = DirectoryStore(directory)
     manifest = read_manifest(here)
-    files = (manifest.tokenizer, *manifest.shards)
+    files = manifest.files
     for done, record in enumerate(files):
         progress("upload", done, len(files))
         if not _is_there(store, record):
@@ -37,7 +37,7 @@ def fetch(store: ObjectStore, directory: Path, *, progress: Progress = silent) -
     """
     manifest = read_manifest(store)
     here = DirectoryStore(directory)
-    files = (manifest.tokenizer, *manifest.shards)
+    files = manifest.files
     try:
         for done, record in enumerate(files):
             progress("fetch", done, len(files))

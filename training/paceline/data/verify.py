@@ -9,13 +9,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from paceline.clients.object_store import open_store
 from paceline.data.index import TokenDataset
 from paceline.data.ledger import LedgerEntry, replay
-from paceline.data.order import SampleOrder
+from paceline.data.mixture import order_of
 from paceline.data.progress import Progress, silent
 from paceline.spec.errors import DataError
 from paceline.spec.events import DataConsumed
-from paceline.spec.manifest import TrainerState
+from paceline.spec.manifest import MANIFEST_NAME, CheckpointManifest, TrainerState
 from paceline.spec.run import JOURNAL_DIRECTORY, RUN_NAME, RunRecord
 
 
@@ -61,7 +62,7 @@ def verify_run(
     if not recorded:
         raise DataError(f"{record.run}: its journal records no step", "verify a run that has finished a step")
     saved = {state.step - 1: state for state in states}
-    order = SampleOrder(seed=record.seed, num_samples=dataset.num_windows)
+    order = order_of(dataset, record.seed)
     tokens_per_step = record.sequences_per_step * record.sequence_length
     steps = max([*recorded, *saved]) + 1
     head, done, difference = "", 0, None
@@ -115,6 +116,20 @@ def read_consumed(directory: Path) -> Iterator[DataConsumed]:
                 raise DataError(
                     f"{path}:{number}: not a {DataConsumed.__name__} event: {cause.errors()[0]['msg']}",
                     "the journal was edited or damaged; restore it from a copy",
+                ) from cause
+
+
+def read_states(checkpoints: str) -> Iterator[TrainerState]:
+    """What the trainer knew in each of the checkpoints at `checkpoints`; none where there is no such place."""
+    store = open_store(checkpoints, DataError)
+    for key in store.list():
+        if key.endswith(f"/{MANIFEST_NAME}"):
+            try:
+                yield CheckpointManifest.model_validate_json(store.get(key)).trainer
+            except ValidationError as cause:
+                raise DataError(
+                    f"{store.uri}/{key}: not a checkpoint's manifest: {cause.errors()[0]['msg']}",
+                    "remove that checkpoint, or restore it from a copy",
                 ) from cause
 
 

@@ -39,14 +39,24 @@ class RankContext:
     rendezvous: Rendezvous
 
 
+IGNORED = -100
+"""A target that is not predicted: it adds nothing to a loss. Only `eval_step` meets it."""
+
+
 class MicroBatch(Protocol):
-    """Token ids of one forward pass of one rank, each [micro_sequences, sequence_length], int64."""
+    """Token ids of one forward pass of one rank, each [micro_sequences, sequence_length], int64.
+
+    `documents` numbers the documents of a sequence, none of which sees another; None: all positions are one document.
+    """
 
     @property
     def inputs(self) -> torch.Tensor: ...
 
     @property
     def targets(self) -> torch.Tensor: ...
+
+    @property
+    def documents(self) -> torch.Tensor | None: ...
 
 
 class Metric(Protocol):
@@ -93,11 +103,19 @@ class Capabilities:
     precisions: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Device:
+    """What a rank computes on: the name that the vendor's driver gives it, or `cpu`; the most memory held so far."""
+
+    name: str
+    peak_memory_bytes: int
+
+
 class Engine(Protocol):
     """Trains one model on the ranks of one generation. Calls come in the order in which they are listed.
 
-    All ranks make the same calls; `setup`, `train_step` and nothing else may wait for peers. After `teardown` the
-    engine can be set up again, in the same process.
+    All ranks make the same calls; `setup`, `train_step`, `eval_step` and nothing else may wait for peers. After
+    `teardown` the engine can be set up again, in the same process.
     """
 
     name: ClassVar[str]
@@ -146,6 +164,18 @@ class Engine(Protocol):
         and `totals`; clipping; the update. The sums are a fence: no rank changes its parameters or optimizer state
         before every rank has returned from `before_update`. What `before_update` raises ends the step before the fence.
         """
+        ...
+
+    def eval_step(self, microbatch: MicroBatch) -> npt.NDArray[np.float64]:
+        """The loss of each sequence in nats, summed over its targets that are not IGNORED; nothing is learned.
+
+        Of all parts of the batch, in their order: [parts * micro_sequences]. Every rank gives a pass of the same shape
+        as in training; ranks that share a part give the same.
+        """
+        ...
+
+    def device(self) -> Device:
+        """What this rank computes on, after `setup`."""
         ...
 
     def sync(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paceline.journal.units import counted, duration, size
+from paceline.journal.units import counted, duration, share, size
 from paceline.spec import events as ev
 
 _STANDING = {
@@ -37,7 +37,11 @@ def sentence(event: ev.AnyEvent) -> str:
         case ev.DataConsumed():
             return f"Step {event.step + 1:,} consumed {counted(event.count, 'sample')} from {event.first_index:,} on."
         case ev.EvaluationFinished():
-            return f"Evaluated at step {event.step:,}: loss {event.loss:.3f} over {counted(event.tokens, 'token')}."
+            parts = [f"loss {event.loss:.3f} over {counted(event.tokens, 'token')}"]
+            if event.bits_per_byte is not None:
+                parts.append(f"{event.bits_per_byte:.3f} bits per byte")
+            parts += [f"{name} {share(result.accuracy, 1)} right" for name, result in event.tasks.items()]
+            return f"Evaluated at step {event.step:,}: {', '.join(parts)}."
         case ev.StackDeployed():
             amount = counted(event.resources, "resource")
             return f"Stack {event.stack} deployed: {amount} in {duration(event.seconds)}."

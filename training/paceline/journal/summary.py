@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from typing import Literal
 
@@ -13,10 +14,13 @@ from paceline.spec.events import (
     AnyEvent,
     CheckpointRejected,
     CheckpointVerified,
+    DataConsumed,
     DatasetPrepared,
+    EvaluationFinished,
     RunFinished,
     StackDeployed,
     StepFinished,
+    TaskScore,
 )
 
 
@@ -33,6 +37,15 @@ class Fault(Record):
     restored_from: Literal["memory", "manifest", "nothing"] | None
 
 
+class EvaluationFigures(Record):
+    """As in events.EvaluationFinished."""
+
+    step: int
+    loss: float
+    bits_per_byte: float | None
+    tasks: dict[str, TaskScore]
+
+
 class Summary(Record):
     """The run in figures. Losses and entropy are in nats per token.
 
@@ -40,6 +53,9 @@ class Summary(Record):
     counts the nodes that the run needs, `goodput_reserved` its spares too. `nodes` are all that took part or stood by,
     `spares` included; `seconds_by_class` adds up to `wall_seconds` times `nodes`. `checkpoint_verified` is null when
     no checkpoint was verified or refused.
+
+    `tokens_per_second` and `mfu` are of the median step; `mfu` is null where no peak is known (StepFinished). `ledger`
+    is the head after the last step. `evaluations` are in the order of their steps.
     """
 
     run: str
@@ -53,6 +69,10 @@ class Summary(Record):
     unigram_entropy: float | None
     first_loss: float | None
     final_loss: float | None
+    tokens_per_second: float | None = None
+    mfu: float | None = None
+    ledger: str | None = None
+    evaluations: tuple[EvaluationFigures, ...] = ()
     fault_step: int | None = None
     resumed_step: int | None = None
     lost_steps: int | None = None
@@ -90,6 +110,10 @@ def summary(events: Sequence[AnyEvent], book: Ledger | None = None) -> Summary:
         unigram_entropy=corpora[-1].unigram_entropy if corpora else None,
         first_loss=losses[min(losses)] if losses else None,
         final_loss=losses[max(losses)] if losses else None,
+        tokens_per_second=_tokens_per_second(events),
+        mfu=_median([event.mfu for event in events if isinstance(event, StepFinished) and event.mfu is not None]),
+        ledger=_ledger_head(events),
+        evaluations=_evaluations(events),
         **first,
         faults=faults,
         checkpoint_verified=_verified(events),
@@ -103,6 +127,29 @@ def summary(events: Sequence[AnyEvent], book: Ledger | None = None) -> Summary:
 def losses_by_step(events: Sequence[AnyEvent]) -> dict[int, float]:
     """The loss of each step; of a step that was done again, the later one."""
     return {e.step: e.loss for e in events if isinstance(e, StepFinished) and e.loss is not None}
+
+
+def _tokens_per_second(events: Sequence[AnyEvent]) -> float | None:
+    """Of the median step as the nodes tell it, with its waiting for data and checkpoints."""
+    return _median([event.tokens / event.seconds for event in events if isinstance(event, StepFinished)])
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def _ledger_head(events: Sequence[AnyEvent]) -> str | None:
+    consumed = [event for event in events if isinstance(event, DataConsumed)]
+    return max(consumed, key=lambda event: event.step).head if consumed else None
+
+
+def _evaluations(events: Sequence[AnyEvent]) -> tuple[EvaluationFigures, ...]:
+    """Of a step that was evaluated again, the later one."""
+    found = {event.step: event for event in events if isinstance(event, EvaluationFinished)}
+    return tuple(
+        EvaluationFigures(step=e.step, loss=e.loss, bits_per_byte=e.bits_per_byte, tasks=e.tasks)
+        for _, e in sorted(found.items())
+    )
 
 
 def _fault(recovery: Recovery) -> Fault:

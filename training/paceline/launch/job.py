@@ -19,9 +19,11 @@ from paceline.journal.reader import read
 from paceline.models.families import FAMILIES
 from paceline.plan.layout import derive
 from paceline.recipe.load import Resolved
-from paceline.spec.errors import CheckpointError, DataError, LaunchError, RecipeError
+from paceline.recipe.schema import Recipe
+from paceline.spec.errors import CheckpointError, DataError, LaunchError, Problem, RecipeError
 from paceline.spec.events import GenerationOpened
 from paceline.spec.job import JobSpec, Timeouts
+from paceline.spec.manifest import DatasetManifest
 from paceline.spec.run import JOURNAL_DIRECTORY, RUN_NAME, RunRecord
 
 JOB_NAME = "job.json"
@@ -54,6 +56,7 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
     derive(recipe, request.nodes * request.workers_per_node)
     dataset = open_store(request.dataset, DataError)
     manifest = read_manifest(dataset)
+    _check_dataset(recipe, manifest, dataset.uri)
     order = genesis(
         dataset_sha256=manifest.dataset_sha256, seed=recipe.data.seed, sequence_length=recipe.data.sequence_length
     )
@@ -116,6 +119,19 @@ def _is_legal(request: RunRequest, nodes: int) -> bool:
     except RecipeError:
         return False
     return True
+
+
+def _check_dataset(recipe: Recipe, manifest: DatasetManifest, where: str) -> None:
+    """Whether the dataset has what the recipe wants of it; DataError says all that it lacks."""
+    problems: list[Problem] = []
+    if recipe.evaluation.every and not manifest.held_out:
+        hint = "prepare it with --held-out 0.01, or set evaluation.every to 0"
+        problems.append(Problem(message=f"{where}: nothing is held out for evaluation.every", hint=hint))
+    if recipe.data.document_mask and manifest.end_of_text is None:
+        hint = "prepare the dataset again with this version"
+        problems.append(Problem(message=f"{where}: does not say which token ends a document", hint=hint))
+    if problems:
+        raise DataError.of(problems)
 
 
 def _check_continuation(request: RunRequest, order: str) -> None:

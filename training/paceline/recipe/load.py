@@ -20,6 +20,8 @@ from paceline.recipe.schema import Recipe
 from paceline.spec.documents import Document, Origin, Path_, dotted, nearest, override, read, validate
 from paceline.spec.errors import RecipeError
 
+_SHORTHANDS = {"train.steps": "schedule.steps"}  # how most other tools call it
+
 _PACKAGE = Path(__file__).parent.parent
 
 # The recipes that ship with paceline: in the installed package, or beside it in a checkout.
@@ -83,7 +85,7 @@ def load(recipe: str | Path, overrides: Sequence[str] = ()) -> Resolved:
         path, equals, value = text.partition("=")
         if not equals:
             raise RecipeError(f"--set {text}: no value is given", "write --set section.key=value")
-        document = override(path, value, "--set", RecipeError).over(document)
+        document = override(_SHORTHANDS.get(path, path), value, "--set", RecipeError).over(document)
     return Resolved(recipe=validate(Recipe, document, RecipeError), document=document)
 
 

@@ -25,6 +25,7 @@ class ModelChoice(Record):
 
 class DataChoice(Record):
     sequence_length: int = Field(default=256, ge=8, description="tokens per training window")
+    document_mask: bool = Field(default=False, description="documents packed into one window do not see each other")
     seed: int = Field(default=0, ge=0, description="decides the order of all windows, together with the epoch")
 
 
@@ -65,7 +66,7 @@ class Compute(Record):
 
 
 class Optimizer(Record):
-    name: Literal["adamw"] = "adamw"
+    name: Literal["adamw", "muon"] = Field(default="adamw", description="muon: for matrices, with adamw for the rest")
     learning_rate: float = Field(gt=0, description="peak of the schedule")
     betas: tuple[float, float] = (0.9, 0.95)
     epsilon: float = Field(default=1e-8, gt=0)
@@ -74,10 +75,13 @@ class Optimizer(Record):
 
 
 class Schedule(Record):
-    kind: Literal["cosine", "linear", "constant"] = "cosine"
+    kind: Literal["cosine", "linear", "constant", "wsd"] = Field(
+        default="cosine", description="how the learning rate falls after warm-up; wsd: constant, then linear"
+    )
     steps: int = Field(ge=1, description="optimizer steps of the whole run")
     warmup_steps: int = Field(default=0, ge=0)
     final_fraction: float = Field(default=0.1, ge=0, le=1, description="last learning rate over the peak")
+    decay_fraction: float = Field(default=0.2, ge=0, le=1, description="share of all steps in which wsd decays")
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Self:
@@ -86,6 +90,14 @@ class Schedule(Record):
                 f"warmup_steps ({self.warmup_steps}) must be below steps ({self.steps}) ## lower warmup_steps"
             )
         return self
+
+
+class Evaluation(Record):
+    """Held-out loss and multiple choice, before the first step, in the loop, and after the last step."""
+
+    every: int = Field(default=0, ge=0, description="steps between evaluations; 0: none")
+    sequences: int = Field(default=64, ge=1, description="held-out windows of one evaluation, at most")
+    tasks: tuple[str, ...] = Field(default=(), description="shipped multiple-choice tasks, e.g. `everyday`")
 
 
 class Checkpointing(Record):
@@ -107,7 +119,9 @@ class Recipe(Record):
     compute: Compute = Compute()
     optimizer: Optimizer
     schedule: Schedule
+    evaluation: Evaluation = Evaluation()
     checkpoint: Checkpointing = Checkpointing()
+    callbacks: tuple[str, ...] = Field(default=(), description="your own train.callbacks.Callback, `module:Class`")
     seed: int = Field(default=0, ge=0, description="decides the initial parameters")
 
     @model_validator(mode="after")
@@ -119,6 +133,16 @@ class Recipe(Record):
                 f"batch.tokens ({self.batch.tokens}) is not a multiple of data.sequence_length ({length})"
                 f" ## the nearest legal values are {max(below, length)} and {below + length}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _layout_can(self) -> Self:
+        if self.evaluation.every and self.parallelism.pp > 1:
+            raise ValueError("evaluation.every: a pipeline does not evaluate ## set it to 0, or parallelism.pp to 1")
+        if self.data.document_mask and self.parallelism.pp * self.parallelism.cp > 1:
+            raise ValueError("data.document_mask: neither stages nor ring attention pass it on ## set pp and cp to 1")
+        if self.optimizer.name == "muon" and self.parallelism.tp > 1:
+            raise ValueError("optimizer.name: muon needs whole matrices ## set parallelism.tp to 1, or take adamw")
         return self
 
     @property

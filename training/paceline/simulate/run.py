@@ -195,7 +195,12 @@ class Simulation:
             for node in self._fleet.nodes()
         }
         return plan_generation(
-            sizes=(self._scenario.nodes,), workers_per_node=1, previous=previous, views=views, durable_step=0, cause=cause
+            sizes=(self._scenario.nodes,),
+            workers_per_node=1,
+            previous=previous,
+            views=views,
+            durable_step=0,
+            cause=cause,
         )
 
     def _test(self, node: Node, order: Order) -> tuple[float, Answer]:

@@ -11,6 +11,7 @@ PacelineError
 ├── DeployError       the cloud, or its emulation, refused
 ├── ImageError        the image matrix is wrong, or an image cannot be pinned or copied
 ├── LaunchError       a run could not be started or kept going
+├── TimeOutError      what was waited for did not come
 └── ClusterError      the cluster says no
 
 The command line prints `error: message`, an empty line and `hint: hint`, and exits with `exit_code`. No traceback is
@@ -105,6 +106,12 @@ class ImageError(PacelineError):
 
 class LaunchError(PacelineError):
     """A run could not be started or could not be kept going."""
+
+
+class TimeOutError(PacelineError):
+    """What was waited for did not come in time."""
+
+    exit_code = EXIT_TIMEOUT
 
 
 class ClusterError(PacelineError):

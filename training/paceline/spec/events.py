@@ -100,7 +100,9 @@ class StepFinished(Event):
     """One optimizer step on one node, written by the node's first rank. `step` is the number of steps done with it.
 
     `seconds` is the whole step; `data_seconds` and `checkpoint_seconds` are the parts of it spent waiting for input
-    and for snapshots. `loss` is the mean over the global batch in nats per token.
+    and for snapshots. `loss` is the mean over the global batch in nats per token. `mfu` is the model's arithmetic over
+    the peak of the accelerators (train/flops.py), None where the peak is not known; `memory_bytes` is the most that
+    this rank has held so far, on its accelerator or, without one, in its process.
     """
 
     kind: Literal["step.finished"] = "step.finished"
@@ -112,6 +114,8 @@ class StepFinished(Event):
     seconds: float
     data_seconds: float
     checkpoint_seconds: float
+    mfu: float | None = None
+    memory_bytes: int | None = None
 
 
 class DatasetPrepared(Event):
@@ -296,11 +300,25 @@ class MembershipChanged(Event):
     reason: str
 
 
+class TaskScore(Record):
+    """Share of the questions whose right answer the model finds likeliest, `accuracy` by the probability of the whole
+    answer, `accuracy_by_bytes` by its mean logarithm per byte."""
+
+    questions: int
+    accuracy: float
+    accuracy_by_bytes: float
+
+
 class EvaluationFinished(Event):
+    """Held-out `loss` in nats per token over `tokens` tokens, after `step` steps; `tasks` by their names."""
+
     kind: Literal["evaluation.finished"] = "evaluation.finished"
     step: int
     loss: float
     tokens: int
+    bits_per_byte: float | None = None
+    tasks: dict[str, TaskScore] = Field(default_factory=dict)
+    seconds: float | None = None
 
 
 class StackDeployed(Event):

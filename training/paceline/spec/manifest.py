@@ -31,11 +31,16 @@ class TokenShard(FileRecord):
 
     tokens: int = Field(ge=1)
     documents: int = Field(ge=1)
+    source: str | None = Field(default=None, description="the part of a mixture that the documents belong to")
 
 
 class DatasetManifest(Record):
     """A tokenised corpus. `unigram_entropy` is in nats per token over all shards: the loss of a model that knows
-    only how frequent each token is."""
+    only how frequent each token is.
+
+    In a `mixture`, of every sum-of-all-parts consecutive samples exactly `mixture[source]` come from the shards of that
+    source. `held_out` shards are never trained on; `held_out_bytes` is their text in UTF-8.
+    """
 
     format_version: int = 1
     name: str
@@ -47,15 +52,26 @@ class DatasetManifest(Record):
     token_bytes: int = Field(description="2 (uint16) or 4 (uint32)")
     vocabulary: int
     unigram_entropy: float
+    end_of_text: int | None = Field(default=None, description="the token that ends every document")
     tokenizer: FileRecord
     shards: tuple[TokenShard, ...] = Field(min_length=1)
+    mixture: dict[str, int] = Field(default_factory=dict)
+    held_out: tuple[TokenShard, ...] = ()
+    held_out_bytes: int = 0
+
+    @property
+    def files(self) -> tuple[FileRecord, ...]:
+        """All that lies beside the manifest."""
+        return (self.tokenizer, *self.shards, *self.held_out)
 
     @property
     def dataset_sha256(self) -> str:
-        """The identity of what is trained on: which tokens, in which shards, and the tokenizer that made them. Name,
-        date and file names are not part of it."""
+        """The identity of what is trained on: which tokens, in which shards, in which mixture, and the tokenizer that
+        made them. Name, date and file names are not part of it, nor is what is held out."""
         lines = [f"paceline.dataset.v1 {self.token_bytes} {self.tokenizer.sha256}"]
         lines += [f"{shard.tokens} {shard.sha256}" for shard in self.shards]
+        if self.mixture:
+            lines += [f"{shard.source} {self.mixture[str(shard.source)]}" for shard in self.shards]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

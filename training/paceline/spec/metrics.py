@@ -36,6 +36,17 @@ CHECKPOINT_FAILURES = "paceline_checkpoint_failures_total"
 SPARES = "paceline_spare_nodes"
 SPARES_WANTED = "paceline_spare_nodes_wanted"
 NODES_LOST = "paceline_nodes_lost_total"
+TOKENS = "paceline_tokens_total"
+TOKENS_PER_SECOND = "paceline_tokens_per_second"
+LOSS = "paceline_loss"
+GRADIENT_NORM = "paceline_gradient_norm"
+LEARNING_RATE = "paceline_learning_rate"
+MFU = "paceline_mfu_ratio"
+DATA_WAIT_SECONDS = "paceline_data_wait_seconds"
+CHECKPOINT_WAIT_SECONDS = "paceline_checkpoint_wait_seconds"
+MEMORY_BYTES = "paceline_memory_peak_bytes"
+HELD_OUT_LOSS = "paceline_held_out_loss"
+BITS_PER_BYTE = "paceline_bits_per_byte"
 
 # What paceline's controller exports, always with the label `team`.
 HEAL_LEADS = "paceline_heal_leads"
@@ -69,6 +80,17 @@ METRICS: dict[str, Metric] = {
         (SPARES, "gauge", "nodes that stand by and are healthy"),
         (SPARES_WANTED, "gauge", "nodes that should stand by"),
         (NODES_LOST, "counter", "nodes that left a run without saying so"),
+        (TOKENS, "counter", "tokens trained on, those of steps that were done again too"),
+        (TOKENS_PER_SECOND, "gauge", "tokens of the last optimizer step over its duration"),
+        (LOSS, "gauge", "loss of the last optimizer step, nats per token"),
+        (GRADIENT_NORM, "gauge", "global gradient norm of the last optimizer step, before clipping"),
+        (LEARNING_RATE, "gauge", "learning rate of the last optimizer step"),
+        (MFU, "gauge", "model FLOPs utilisation of the last optimizer step, 0 to 1; absent where no peak is known"),
+        (DATA_WAIT_SECONDS, "gauge", "part of the last optimizer step that waited for input, s"),
+        (CHECKPOINT_WAIT_SECONDS, "gauge", "part of the last optimizer step that waited for snapshots, s"),
+        (MEMORY_BYTES, "gauge", "most memory that rank 0 has held, bytes"),
+        (HELD_OUT_LOSS, "gauge", "loss of the last evaluation, nats per token"),
+        (BITS_PER_BYTE, "gauge", "loss of the last evaluation, bits per byte of text"),
         (HEAL_LEADS, "gauge", "1 in the controller that acts, 0 in those that stand by"),
         (HEAL_NODES, "gauge", "nodes of the fleet"),
         (HEAL_OUT, "gauge", "nodes out of service, by phase of their incident"),

@@ -8,6 +8,7 @@ have passed it. So whenever any rank has finished s+1, every rank's s exists twi
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from paceline.recipe.schema import Recipe
 from paceline.spec.events import Activity, DataConsumed, PhaseChanged, StepFinished
 from paceline.spec.manifest import TrainerState
 from paceline.supervise.progress import Phase, Progress
+from paceline.train.callbacks import Callback, StepFigures
 from paceline.train.schedule import learning_rate
 
 
@@ -38,7 +40,8 @@ class Supervision(Protocol):
 
 
 class TrainingLoop:
-    """One rank's way through the steps of a recipe. `speaks` is the rank that writes its node's step events."""
+    """One rank's way through the steps of a recipe. `speaks` is the rank that writes its node's step events;
+    `utilisation` gives the MFU of a step of so many seconds."""
 
     def __init__(
         self,
@@ -51,6 +54,8 @@ class TrainingLoop:
         journal: Journal,
         rank: int,
         speaks: bool,
+        callbacks: Sequence[Callback] = (),
+        utilisation: Callable[[float], float | None] = lambda seconds: None,
     ) -> None:
         self._recipe = recipe
         self._engine = engine
@@ -60,6 +65,8 @@ class TrainingLoop:
         self._journal = journal
         self._rank = rank
         self._speaks = speaks
+        self._callbacks = callbacks
+        self._utilisation = utilisation
         self._snapshot_step: int | None = None
         self._stall_seconds = 0.0
 
@@ -72,20 +79,27 @@ class TrainingLoop:
         """
         if self._speaks:
             self._journal.emit(PhaseChanged, activity=Activity.PRODUCTIVE)
-        stopped, started = False, time.perf_counter()
+        stopped = False
         if from_memory:
             self._snapshot_step = trainer.step
             over = trainer.step == self._recipe.schedule.steps  # a fault took the last checkpoint on its way
             if over or resharded:
                 self._snapshots.begin(trainer, persist=over)
+        for callback in self._callbacks:
+            callback.begin(trainer)
+        started = time.perf_counter()
         while trainer.step < self._recipe.schedule.steps and not stopped:
             trainer, stopped, started = self._step(trainer, started)
         self._snapshots.wait()
+        for callback in self._callbacks:
+            callback.end(trainer)
         self._supervision.progress.write(step=trainer.step, phase=Phase.DONE)
         return stopped and trainer.step < self._recipe.schedule.steps
 
     def _step(self, trainer: TrainerState, started: float) -> tuple[TrainerState, bool, float]:
         recipe, step = self._recipe, trainer.step
+        for callback in self._callbacks:
+            callback.before_step(trainer)
         self._supervision.progress.write(step=step, phase=Phase.DATA)
         batch = self._loader.step(step)
         data_seconds = time.perf_counter() - started
@@ -131,7 +145,22 @@ class TrainingLoop:
                 seconds=finished - started,
                 data_seconds=data_seconds,
                 checkpoint_seconds=self._stall_seconds,
+                mfu=self._utilisation(finished - started),
+                memory_bytes=self._engine.device().peak_memory_bytes,
             )
+        if self._callbacks:
+            figures = StepFigures(
+                loss=loss,
+                gradient_norm=gradient_norm,
+                learning_rate=rate,
+                tokens=recipe.batch.tokens,
+                seconds=finished - started,
+                data_seconds=data_seconds,
+            )
+            aside = time.perf_counter()
+            for callback in self._callbacks:
+                callback.after_step(trainer, figures)
+            finished += time.perf_counter() - aside
         return trainer, stop, finished
 
     def _fence(self, step: int) -> None:

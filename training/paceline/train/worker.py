@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from paceline.checkpoint.repository import CheckpointRepository
@@ -23,10 +23,13 @@ from paceline.checkpoint.weights import find_weights
 from paceline.clients.object_store import open_store
 from paceline.data.index import TokenDataset
 from paceline.data.loader import Loader
-from paceline.data.order import SampleOrder
+from paceline.data.mixture import order_of
+from paceline.data.tokenizer import TextTokenizer
 from paceline.engines.base import Engine, RankContext, Rendezvous
 from paceline.engines.registry import create
 from paceline.journal.writer import Journal
+from paceline.models.families import FAMILIES
+from paceline.plan.layout import Layout
 from paceline.recipe.schema import Recipe
 from paceline.spec.errors import CheckpointError
 from paceline.spec.events import CheckpointRestored, SnapshotTaken
@@ -38,7 +41,12 @@ from paceline.supervise.link import SupervisorLink, WorkerLaunch
 from paceline.supervise.memory import older
 from paceline.supervise.progress import Phase
 from paceline.supervise.protocol import Promote
+from paceline.train.callbacks import Callback, load
+from paceline.train.evaluation import Evaluation
+from paceline.train.flops import flops_per_token, peak_flops
 from paceline.train.loop import TrainingLoop
+from paceline.train.profiler import Profiler
+from paceline.train.tasks import tokenise
 
 
 class Worker:
@@ -72,7 +80,6 @@ class Worker:
         dataset = TokenDataset.open(
             Path(self._launch.data_directory), sequence_length=recipe.data.sequence_length, verify=False
         )
-        order = SampleOrder(seed=recipe.data.seed, num_samples=dataset.num_windows)
         layout = self._engine.plan(recipe, promotion.world_size)
         progress.write(step=promotion.restore_step, phase=Phase.BUILD)
         rendezvous = Rendezvous(host=promotion.store.host, port=promotion.store.port, listen_fd=self._launch.listen_fd)
@@ -102,11 +109,12 @@ class Worker:
         )
         with Loader(
             dataset,
-            order,
+            order_of(dataset, recipe.data.seed),
             sequences_per_step=recipe.sequences_per_step,
             rank=layout.data_rank(promotion.rank),
             world_size=layout.data_ranks,
             micro_sequences=layout.micro_sequences,
+            end_of_text=dataset.manifest.end_of_text if recipe.data.document_mask else None,
             witness=layout.is_witness(promotion.rank),
         ) as loader:
             loop = TrainingLoop(
@@ -118,12 +126,52 @@ class Worker:
                 journal=journal,
                 rank=promotion.rank,
                 speaks=promotion.local_rank == 0,
+                callbacks=self._callbacks(promotion, journal, layout),
+                utilisation=self._utilisation(promotion.world_size),
             )
             stopped = loop.run(
                 trainer, from_memory=promotion.restore_from == "memory", resharded=bool(promotion.restore_shards)
             )
         snapshots.close()
         return stopped
+
+    def _callbacks(self, promotion: Promote, journal: Journal, layout: Layout) -> list[Callback]:
+        recipe = self._recipe
+        found = load(recipe.callbacks)
+        if promotion.rank == 0:
+            found.append(Profiler(Path(self._job.journal).parent))
+        if recipe.evaluation.every:
+            found.append(self._evaluation(promotion, journal, layout))
+        return found
+
+    def _evaluation(self, promotion: Promote, journal: Journal, layout: Layout) -> Evaluation:
+        directory = Path(self._launch.data_directory)
+        held_out = TokenDataset.open(
+            directory, sequence_length=self._recipe.data.sequence_length, verify=False, held_out=True
+        )
+        file = directory / held_out.manifest.tokenizer.name
+        tokenizer = TextTokenizer.load(file.read_bytes(), str(file), end_of_text=None)
+        return Evaluation(
+            recipe=self._recipe,
+            engine=self._engine,
+            held_out=held_out,
+            tasks=[tokenise(name, tokenizer) for name in self._recipe.evaluation.tasks],
+            layout=layout,
+            rank=promotion.rank,
+            journal=journal,
+            progress=self._link.progress,
+            speaks=promotion.local_rank == 0,
+        )
+
+    def _utilisation(self, world_size: int) -> Callable[[float], float | None]:
+        """The MFU of a step that takes so many seconds."""
+        peak = peak_flops(self._engine.device().name)
+        if peak is None:
+            return lambda seconds: None
+        recipe = self._recipe
+        config = FAMILIES[recipe.model.family].preset(recipe.model.preset, vocabulary=self._job.vocabulary)
+        needed = recipe.batch.tokens * flops_per_token(config, recipe.data.sequence_length)
+        return lambda seconds: needed / (seconds * peak * world_size)
 
     def _restore(self, promotion: Promote, journal: Journal) -> TrainerState:
         """Fill the engine's state from where the promotion says; what the trainer knew then."""

@@ -127,3 +127,27 @@ def test_closing_ends_the_thread(dataset: TokenDataset) -> None:
     (mine,) = threads() - before
     one.close()
     assert not mine.is_alive()
+
+
+def test_documents_are_told_apart_at_their_ends(dataset: TokenDataset) -> None:
+    end = dataset.manifest.end_of_text
+    assert end is not None
+    with Loader(
+        dataset,
+        order_of(dataset),
+        sequences_per_step=SEQUENCES,
+        rank=0,
+        world_size=1,
+        micro_sequences=SEQUENCES,
+        end_of_text=end,
+    ) as one:
+        (batch,) = one.step(0).microbatches
+    assert batch.documents is not None and batch.documents.max() > 0
+    for inputs, documents in zip(batch.inputs.tolist(), batch.documents.tolist(), strict=True):
+        expected, number = [], 0
+        for token in inputs:
+            expected.append(number)
+            number += token == end
+        assert documents == expected
+    with loader(dataset) as plain:
+        assert plain.step(0).microbatches[0].documents is None

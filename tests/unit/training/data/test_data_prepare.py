@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from paceline.clients.object_store import DirectoryStore
 from paceline.data.corpus import Document
 from paceline.data.manifest import read_manifest, sha256
-from paceline.data.tokenizer import TextTokenizer
+from paceline.data.tokenizer import END_OF_TEXT, TextTokenizer
 from paceline.spec.errors import DataError
 from paceline.spec.manifest import DatasetManifest
 
@@ -121,5 +122,33 @@ def test_nothing_to_prepare_is_a_clear_error(tmp_path: Path, prepare_into: Prepa
 def test_progress_reaches_the_end_of_each_part(tmp_path: Path, prepare_into: PrepareInto) -> None:
     calls: list[tuple[str, int, int]] = []
     prepare_into(tmp_path, progress=lambda *call: calls.append(call))
-    assert {"train the tokenizer", "tokenise"} == {what for what, _, _ in calls}
-    assert ("tokenise", 60, 60) in calls
+    assert {"train the tokenizer", "tokenise tokens"} == {what for what, _, _ in calls}
+    assert ("tokenise tokens", 60, 60) in calls
+
+
+def test_what_is_held_out_is_not_trained_on(documents: list[Document], prepare_into: Any, tmp_path: Path) -> None:
+    whole = prepare_into(tmp_path / "whole")
+    manifest = prepare_into(tmp_path / "part", held_out=0.1)
+    assert (manifest.documents, sum(shard.documents for shard in manifest.held_out)) == (54, 6)
+    assert manifest.tokens + sum(shard.tokens for shard in manifest.held_out) == whole.tokens
+    tokenizer = TextTokenizer.load((tmp_path / "part" / manifest.tokenizer.name).read_bytes(), "x")
+
+    def read(shards: Any) -> set[str]:
+        ids = np.concatenate([np.fromfile(tmp_path / "part" / shard.name, dtype="<u2") for shard in shards])
+        ends = np.flatnonzero(ids == manifest.end_of_text)
+        return {tokenizer.decode(part.tolist()).removesuffix(END_OF_TEXT) for part in np.split(ids, ends + 1)[:-1]}
+
+    trained, kept_back = read(manifest.shards), read(manifest.held_out)
+    assert not trained & kept_back and trained | kept_back == {document.text for document in documents}
+    assert manifest.held_out_bytes == sum(len(text.encode()) for text in kept_back)
+    with pytest.raises(DataError, match="none is left to train on"):
+        prepare_into(tmp_path / "none", documents=documents[:1], held_out=0.5)
+
+
+def test_the_tokenizer_of_a_model_is_taken_as_it_is(prepare_into: Any, tmp_path: Path) -> None:
+    own = TextTokenizer.train(["the tokenizer of another model"], 260)
+    manifest = prepare_into(tmp_path / "d", tokenizer=own, vocabulary=320)
+    assert (manifest.vocabulary, manifest.end_of_text) == (320, own.end_of_text)
+    assert (tmp_path / "d" / manifest.tokenizer.name).read_bytes() == own.dump()
+    with pytest.raises(DataError, match="has no token <nope>"):
+        TextTokenizer.load(own.dump(), "x", "<nope>")

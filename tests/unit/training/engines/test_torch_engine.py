@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from paceline.engines.base import Engine, StepOut
+from paceline.engines.base import IGNORED, Engine, StepOut
 from paceline.engines.torch.engine import TorchEngine
 from paceline.models.initialise import initialise
 from paceline.models.layers import PlainLayers
@@ -26,6 +26,7 @@ Start = Callable[..., TorchEngine]
 class Pass:
     inputs: torch.Tensor
     targets: torch.Tensor
+    documents: torch.Tensor | None = None
 
 
 def passes(step: int) -> list[Pass]:
@@ -161,3 +162,35 @@ def test_teardown_is_safe_twice_and_before_setup(start: Start) -> None:
     engine.teardown()
     engine.teardown()
     assert not dist.is_initialized()
+
+
+def test_it_evaluates_each_sequence_by_itself_and_learns_nothing(start: Start) -> None:
+    engine = start()
+    before = copied(engine)
+    batch = passes(0)[0]
+    wanted = batch.targets.clone()
+    wanted[0, :10] = IGNORED
+    wanted[1] = IGNORED
+    nats = engine.eval_step(Pass(batch.inputs, wanted))
+    model = Llama(LlamaConfig.preset("debug", vocabulary=VOCABULARY), PlainLayers())
+    for name, parameter in model.named_parameters():
+        parameter.data.copy_(before[name])
+    logits = model(batch.inputs)[0, 10:]
+    assert nats.tolist() == pytest.approx([F.cross_entropy(logits, wanted[0, 10:], reduction="sum").item(), 0.0])
+    assert_bit_identical(before, copied(engine))
+    train(engine, 0)  # the sharded parameters are back where training wants them
+
+
+def test_documents_in_a_window_do_not_see_each_other(start: Start) -> None:
+    engine = start()
+    batch = passes(0)[0]
+    documents = torch.zeros_like(batch.inputs)
+    documents[:, 8:] = 1
+    other = batch.inputs.clone()
+    other[:, :8] = 5  # another first document
+    wanted = batch.targets.clone()
+    wanted[:, :8] = IGNORED
+    seen = [engine.eval_step(Pass(inputs, wanted, documents)) for inputs in (batch.inputs, other)]
+    apart = [engine.eval_step(Pass(inputs, wanted)) for inputs in (batch.inputs, other)]
+    assert seen[0] == pytest.approx(seen[1], rel=1e-6)
+    assert abs(apart[0] - apart[1]).min() > 1e-4

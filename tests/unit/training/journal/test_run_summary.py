@@ -48,7 +48,9 @@ def test_a_run_with_a_fault(run_of):
 def test_without_a_fault_its_keys_are_null(run_of):
     figures = summary(run_of(faulty=False).read()).model_dump(mode="json")
     assert figures.keys() >= PROMISED
-    assert {key for key, value in figures.items() if value is None} == ABOUT_FAULTS
+    unknown = {"mfu"}  # a CPU has no peak that the catalog knows
+    assert {key for key, value in figures.items() if value is None} == ABOUT_FAULTS | unknown
+    assert figures["tokens_per_second"] == pytest.approx(4096 / 0.5, rel=0.2)
 
 
 def test_a_refused_checkpoint_is_not_verified(run_of):

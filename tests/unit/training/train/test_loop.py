@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 
 from paceline.data.ledger import WORDS, advance, genesis
-from paceline.engines.base import StepOut
+from paceline.engines.base import Device, StepOut
 from paceline.journal.reader import Follower
 from paceline.journal.writer import Journal
 from paceline.recipe.schema import Recipe
 from paceline.spec.events import AnyEvent, DataConsumed, StepFinished
 from paceline.spec.manifest import TrainerState
 from paceline.supervise.progress import Phase, Progress
+from paceline.train.callbacks import Callback, StepFigures
 from paceline.train.loop import TrainingLoop
 
 GENESIS = genesis(dataset_sha256="d" * 64, seed=0, sequence_length=8)
@@ -65,7 +67,15 @@ class World:
         )
         self._at = 0
 
-    def train(self, start: int = 0, *, from_memory: bool = False, rank: int = 0, speaks: bool = True) -> bool:
+    def train(
+        self,
+        start: int = 0,
+        *,
+        from_memory: bool = False,
+        rank: int = 0,
+        speaks: bool = True,
+        callbacks: Sequence[Callback] = (),
+    ) -> bool:
         loop = TrainingLoop(
             recipe=self.recipe,
             engine=self,  # type: ignore[arg-type]
@@ -75,6 +85,8 @@ class World:
             journal=self.journal,
             rank=rank,
             speaks=speaks,
+            callbacks=callbacks,
+            utilisation=lambda seconds: 0.5,
         )
         state = TrainerState(step=start, tokens=start * 8 * COUNT, next_index=start * COUNT, ledger=GENESIS)
         return loop.run(state, from_memory=from_memory)
@@ -95,6 +107,9 @@ class World:
         summed = totals.copy()
         summed[WORDS] += int(self.peers_wish_at == self._at)
         return StepOut(loss=Number(1.0 / (self._at + 1)), gradient_norm=Number(2.0), totals=summed)
+
+    def device(self) -> Device:
+        return Device(name="cpu", peak_memory_bytes=1 << 20)
 
     # the snapshots
     def begin(self, trainer: TrainerState, *, persist: bool) -> None:
@@ -204,3 +219,34 @@ def test_a_copy_that_failed_ends_the_step_before_the_update(world: World, monkey
     with pytest.raises(OSError, match="no memory"):
         world.train()
     assert world.diary == ["compute 1"]
+
+
+class Diary(Callback):
+    def __init__(self, diary: list[str]) -> None:
+        self._diary = diary
+
+    def begin(self, trainer: TrainerState) -> None:
+        self._diary.append(f"begin {trainer.step}")
+
+    def before_step(self, trainer: TrainerState) -> None:
+        self._diary.append(f"before {trainer.step + 1}")
+
+    def after_step(self, trainer: TrainerState, figures: StepFigures) -> None:
+        assert (figures.loss, figures.tokens) == (1.0 / trainer.step, 8 * COUNT)
+        self._diary.append(f"after {trainer.step}")
+
+    def end(self, trainer: TrainerState) -> None:
+        self._diary.append(f"end {trainer.step}")
+
+
+def test_callbacks_are_called_around_every_step(tmp_path: Path) -> None:
+    world = World(tmp_path, steps=4)
+    calls: list[str] = []
+    world.train(start=2, callbacks=[Diary(calls)])
+    assert calls == ["begin 2", "before 3", "after 3", "before 4", "after 4", "end 4"]
+
+
+def test_steps_carry_utilisation_and_memory(world: World) -> None:
+    world.train()
+    steps = [event for event in world.events() if isinstance(event, StepFinished)]
+    assert {(step.mfu, step.memory_bytes) for step in steps} == {(0.5, 1 << 20)}

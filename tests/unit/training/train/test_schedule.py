@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from paceline.recipe.schema import Schedule
 from paceline.train.schedule import learning_rate
 
-KINDS = ("cosine", "linear", "constant")
+KINDS = ("cosine", "linear", "constant", "wsd")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -35,8 +35,14 @@ def test_constant_does_not_decay() -> None:
     assert {learning_rate(schedule, 0.3, step) for step in range(20)} == {0.3}
 
 
+def test_wsd_stays_at_the_peak_until_the_last_part() -> None:
+    schedule = Schedule(kind="wsd", steps=11, warmup_steps=2, decay_fraction=0.4, final_fraction=0.0)
+    rates = [learning_rate(schedule, 1.0, step) for step in range(12)]
+    assert rates == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0, 0])
+
+
 @given(
-    kind=st.sampled_from(KINDS[:2]),
+    kind=st.sampled_from(("cosine", "linear", "wsd")),
     steps=st.integers(1, 200),
     data=st.data(),
     final=st.floats(0, 1),
@@ -49,5 +55,6 @@ def test_it_ends_at_the_final_fraction_and_never_rises_after_warm_up(
     rates = [learning_rate(schedule, 1.0, step) for step in range(steps + 3)]
     assert rates[warmup] == pytest.approx(1.0)
     assert all(a >= b for a, b in zip(rates[warmup:], rates[warmup + 1 :], strict=False))
-    if steps - warmup > 1:
+    decays = kind != "wsd" or round(schedule.decay_fraction * steps) > 0
+    if steps - warmup > 1 and decays:
         assert rates[steps - 1 :] == pytest.approx([final] * 4)

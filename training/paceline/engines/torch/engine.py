@@ -5,6 +5,7 @@ A world of one runs the same code as any other.
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from paceline.engines.base import Capabilities, Engine, LogicalShard, MicroBatch, RankContext, StepOut
+from paceline.engines.base import Capabilities, Device, Engine, LogicalShard, MicroBatch, RankContext, StepOut
 from paceline.engines.torch.accumulation import Accumulation
 from paceline.engines.torch.loss import summed_cross_entropy
 from paceline.engines.torch.mesh import Mesh
@@ -62,6 +63,7 @@ class _Scalar:
 class _Tokens:
     inputs: torch.Tensor
     targets: torch.Tensor
+    documents: torch.Tensor | None = None
 
 
 class TorchEngine(Engine):
@@ -112,7 +114,7 @@ class TorchEngine(Engine):
 
         passes: Accumulation | Pipeline
         if mesh.pp.size == 1:
-            passes = Accumulation(stages[0].model, mesh, loss=loss)
+            passes = Accumulation(stages[0].model, mesh, loss=loss, vocabulary=group.vocabulary)
         else:
             dtype = policy(recipe.compute).param_dtype or torch.float32
             pipeline = [(stage.index, stage.model) for stage in stages]
@@ -152,6 +154,25 @@ class TorchEngine(Engine):
             gradient_norm=_Scalar(tensor=gradient_norm),
             totals=summed_totals.cpu().numpy(),
         )
+
+    @torch.no_grad()
+    def eval_step(self, microbatch: MicroBatch) -> npt.NDArray[np.float64]:
+        mesh, passes = self._joined.mesh, self._built.passes
+        assert isinstance(passes, Accumulation), "recipes do not evaluate in a pipeline"
+        own = passes.evaluate(microbatch)
+        every = own.new_zeros(mesh.layout.data_ranks, len(own))
+        if mesh.tp.rank == 0:  # the first of them accounts for what all have computed
+            every[mesh.layout.data_rank(dist.get_rank())] = own
+        dist.all_reduce(every)
+        return every.flatten().cpu().numpy()
+
+    def device(self) -> Device:
+        device = self._joined.device
+        if device.type == "cuda":
+            name = torch.cuda.get_device_name(device)
+            return Device(name=name, peak_memory_bytes=torch.cuda.max_memory_allocated(device))
+        kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return Device(name="cpu", peak_memory_bytes=kibibytes * 1024)
 
     def sync(self) -> None:
         if self._joined.device.type == "cuda":

@@ -9,6 +9,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
+from paceline.engines.base import IGNORED
 from paceline.engines.torch.mesh import Axis
 
 
@@ -23,6 +24,17 @@ def summed_cross_entropy(logits: Tensor, targets: Tensor, axis: Axis, *, vocabul
     first = axis.rank * -(-vocabulary // axis.size)
     summed: Tensor = _SharedCrossEntropy.apply(logits, targets - first, axis)  # type: ignore[no-untyped-call]
     return summed
+
+
+def cross_entropy_by_sequence(logits: Tensor, targets: Tensor, axis: Axis, *, vocabulary: int) -> Tensor:
+    """As `summed_cross_entropy`, of each sequence of [B, S, V / n] and [B, S] apart and over the targets that are not
+    IGNORED: [B] float64."""
+    nats = targets.new_zeros(len(targets), dtype=torch.float64)
+    for row, (predicted, wanted) in enumerate(zip(logits, targets, strict=True)):
+        counts = wanted != IGNORED
+        if counts.any():
+            nats[row] = summed_cross_entropy(predicted[counts], wanted[counts], axis, vocabulary=vocabulary)
+    return nats
 
 
 class _SharedCrossEntropy(torch.autograd.Function):

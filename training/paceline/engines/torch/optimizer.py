@@ -1,4 +1,4 @@
-"""AdamW on the local shards.
+"""AdamW on the local shards; with Muon for the matrices inside of layers, if the recipe wants it.
 
 The update is element by element, so it needs no knowledge of the sharding. Working on plain local tensors keeps the
 dispatch of distributed tensors, and its first-call cost after every restart, out of the step.
@@ -14,10 +14,13 @@ from torch import Tensor, nn
 
 from paceline.engines.base import LogicalShard
 from paceline.engines.torch.mesh import Axis
+from paceline.engines.torch.muon import ShardedMuon
 from paceline.engines.torch.parallelize import Stage
 from paceline.engines.torch.state import Holding, beside, logical, place
 from paceline.models.sharding import ShardingPlan
 from paceline.recipe.schema import Optimizer
+
+_TABLES = ("model.embed_tokens.weight", "lm_head.weight")  # a row per token: no linear map between hidden states
 
 
 class ShardedAdamW:
@@ -30,8 +33,11 @@ class ShardedAdamW:
         self._sharded = {holding.name: parameter for holding, parameter in held}
         self._shards = {holding.name: place(parameter, holding) for holding, parameter in held}
         self._locals = {name: nn.Parameter(shard.tensor) for name, shard in self._shards.items()}
-        matrices = [p for p in self._locals.values() if p.dim() > 1]
-        vectors = [p for p in self._locals.values() if p.dim() <= 1]
+        inner = {n: p for n, p in self._locals.items() if recipe.name == "muon" and p.dim() > 1 and n not in _TABLES}
+        self._muon = ShardedMuon(inner, self._sharded, weight_decay=recipe.weight_decay)
+        self._by_adamw = {name: p for name, p in self._locals.items() if name not in inner}
+        matrices = [p for p in self._by_adamw.values() if p.dim() > 1]
+        vectors = [p for p in self._by_adamw.values() if p.dim() <= 1]
         self._adamw = torch.optim.AdamW(
             [
                 {"params": matrices, "weight_decay": recipe.weight_decay},
@@ -42,7 +48,7 @@ class ShardedAdamW:
             fused=True,
         )
         # eagerly, so that the first checkpoint is complete and a restored one has where to go
-        for parameter in self._locals.values():
+        for parameter in self._by_adamw.values():
             self._adamw.state[parameter] = {
                 "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
                 "exp_avg": torch.zeros_like(parameter, requires_grad=False),
@@ -78,7 +84,9 @@ class ShardedAdamW:
         for group in self._adamw.param_groups:
             group["lr"] = learning_rate
         self._adamw.step()
-        self._adamw.zero_grad()
+        self._muon.step(learning_rate)
+        for parameter in self._locals.values():
+            parameter.grad = None
         for parameter in self._sharded.values():
             parameter.grad = None
 
@@ -98,7 +106,7 @@ class ShardedAdamW:
 
     def _optimizer_state(self) -> Iterator[tuple[str, LogicalShard]]:
         for kind in ("exp_avg", "exp_avg_sq", "step"):
-            for name, parameter in self._locals.items():
+            for name, parameter in self._by_adamw.items():
                 held = beside(self._adamw.state[parameter][kind], self._shards[name])
                 if held.global_shape:
                     shards = dict(logical(name, held, self._plan))
@@ -106,3 +114,6 @@ class ShardedAdamW:
                     shards = {tensor: held for tensor, _ in logical(name, self._shards[name], self._plan)}
                 for tensor, shard in shards.items():
                     yield f"optimizer.{kind}.{tensor}", shard
+        for name, momentum in self._muon.momentum.items():
+            for tensor, shard in logical(name, beside(momentum, self._shards[name]), self._plan):
+                yield f"optimizer.momentum.{tensor}", shard
