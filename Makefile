@@ -60,16 +60,23 @@ diff: setup ## what a deployment would change: make diff TEAM=sandbox
 bench: setup ## every table of benchmarks/
 	@for table in benchmarks/*.py; do $(PYTHON_BIN) -m benchmarks.$$(basename "$$table" .py) || exit 1; done
 
-schemas: setup ## what is generated: schemas for editors, the reference of parameters, the table of permissions
+schemas: setup ## what is generated: schemas for editors, the reference of parameters, the tables of permissions and images
 	$(PYTHON_BIN) -m stacks.schema
 	$(PYTHON_BIN) -m stacks.reference
 	$(PYTHON_BIN) -m stacks.permissions.extract
 	$(PYTHON_BIN) -m paceline.recipe.json_schema
+	$(PYTHON_BIN) -m paceline.images.reference
 
 pins: setup ## requirements*.txt from requirements*.in; UPGRADE=1 takes newer versions
 	$(PINS) --output-file requirements-dev.txt requirements-dev.in
 	$(PINS) --constraint requirements-dev.txt --output-file requirements.txt requirements.in
-	$(PINS) --constraint requirements-dev.txt --output-file images/cpu/requirements.txt images/cpu/requirements.in
+	$(PINS) --constraint requirements-dev.txt --output-file images/common/build.txt images/common/build.in
+	for name in cpu node-agent controller; do $(PINS) --constraint requirements-dev.txt \
+		--output-file images/$$name/requirements.txt images/$$name/requirements.in || exit 1; done
+	for name in gpu trainium trainium-native; do $(PINS) --no-deps \
+		--output-file images/$$name/requirements.txt images/$$name/requirements.in || exit 1; done
+	$(PINS) --output-file images/cluster-tools/requirements.txt images/cluster-tools/requirements.in
+	$(PINS) --no-deps --output-file images/cluster-tools/binaries.txt images/cluster-tools/binaries.in
 
 clean: ## caches and build outputs; keeps runs/, .venv and node_modules
 	rm -rf cdk.out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 import paceline
-from paceline.cli import catalog, checkpoint, data, recipe, team
+from paceline.cli import catalog, checkpoint, data, images, recipe, team
 from paceline.cli.console import print_error
 from paceline.cli.demo import demo
 from paceline.cli.report import report
@@ -80,3 +80,4 @@ app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")
 app.add_typer(checkpoint.app, name="checkpoint")
 app.add_typer(team.app, name="team")
+app.add_typer(images.app, name="images")

@@ -8,6 +8,7 @@ PacelineError
 ├── StorageError      a place for files cannot be reached, or refuses
 ├── JournalError      a run's journal is missing, damaged or too new
 ├── DeployError       the cloud, or its emulation, refused
+├── ImageError        the image matrix is wrong, or an image cannot be pinned or copied
 ├── LaunchError       a run could not be started or kept going
 └── ClusterError      the cluster says no
 
@@ -91,6 +92,10 @@ class DeployError(PacelineError):
     """The cloud, or its emulation, refused a deployment."""
 
     exit_code = EXIT_CLUSTER
+
+
+class ImageError(PacelineError):
+    """The matrix of images is wrong, or an image cannot be pinned or copied."""
 
 
 class LaunchError(PacelineError):
