@@ -116,7 +116,7 @@ def _said(arguments: list[str]) -> str | None:
         done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     except OSError:
         return None
-    return done.stdout if done.returncode == 0 else None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _first_version(text: str) -> str:

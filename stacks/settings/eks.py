@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from paceline.catalog.eks import eks
 from paceline.spec.base import Record
 from stacks.settings.addresses import Block, ZoneId
 from stacks.settings.lists import Distinct
@@ -206,6 +207,7 @@ class Eks(Record):
     pods_per_node: int = Field(
         default=32,
         ge=1,
+        le=eks().max_pods_per_node,
         description="pods that an accelerator node is expected to hold. It limits nothing: the budget of addresses"
         " counts with it",
         json_schema_extra=LIVE,

@@ -27,11 +27,11 @@ class Pass:
     targets: torch.Tensor
 
 
-def recipe() -> Recipe:
+def recipe(family: str = "llama") -> Recipe:
     return Recipe(
         name="parity",
         description="four passes on one rank, two on each of two",
-        model=ModelChoice(preset="debug"),
+        model=ModelChoice(family=family, preset="debug"),
         data=DataChoice(sequence_length=LENGTH),
         batch=Batch(tokens=SEQUENCES * LENGTH, micro_sequences=MICRO),
         optimizer=Optimizer(learning_rate=1e-3, gradient_clip=0.5),
@@ -51,9 +51,9 @@ def shards(engine: Engine) -> dict[str, tuple[torch.Tensor, tuple[int, ...], tup
     return {name: (s.tensor.clone(), s.global_shape, s.offset) for name, s in engine.state().items()}
 
 
-def generation(context: RankContext, vocabulary: int) -> dict[str, Any]:
+def generation(context: RankContext, vocabulary: int, family: str = "llama") -> dict[str, Any]:
     engine = TorchEngine()
-    engine.setup(recipe(), vocabulary, context)
+    engine.setup(recipe(family), vocabulary, context)
     engine.build(initialise=True)
     seen: dict[str, Any] = {"initial": shards(engine), "loss": [], "norm": [], "totals": [], "ready": [], "done": []}
 
@@ -76,7 +76,7 @@ def generation(context: RankContext, vocabulary: int) -> dict[str, Any]:
     return seen
 
 
-def rank_process(rank: int, world_size: int, meetings: dict[int, socket.socket], output: str) -> None:
+def rank_process(rank: int, world_size: int, meetings: dict[int, socket.socket], output: str, family: str) -> None:
     """One generation after the other in one process, each with a vocabulary and a place to meet of its own."""
     torch.set_num_threads(1)
     seen = {}
@@ -85,11 +85,11 @@ def rank_process(rank: int, world_size: int, meetings: dict[int, socket.socket],
         served = listener.detach() if rank == 0 else None
         meeting = Rendezvous(host="127.0.0.1", port=port, listen_fd=served)
         context = RankContext(rank=rank, world_size=world_size, generation=number, rendezvous=meeting)
-        seen[vocabulary] = generation(context, vocabulary)
+        seen[vocabulary] = generation(context, vocabulary, family)
     torch.save(seen, output)
 
 
-def main(directory: str, worlds: dict[str, int], vocabularies: list[int]) -> None:
+def main(directory: str, worlds: dict[str, int], vocabularies: list[int], family: str = "llama") -> None:
     """Run every world in turn. Ranks are forked from this process, which has imported torch but not used it."""
     fork = multiprocessing.get_context("fork")
     for name, world_size in worlds.items():
@@ -97,7 +97,7 @@ def main(directory: str, worlds: dict[str, int], vocabularies: list[int]) -> Non
         ranks = []
         for rank in range(world_size):
             output = f"{directory}/{name}-{rank}.pt"
-            ranks.append(fork.Process(target=rank_process, args=(rank, world_size, meetings, output)))
+            ranks.append(fork.Process(target=rank_process, args=(rank, world_size, meetings, output, family)))
         for process in ranks:
             process.start()
         for listener in meetings.values():

@@ -15,13 +15,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pydantic import ValidationError
 
 from paceline.clients.object_store import ObjectStore
 from paceline.spec.errors import CheckpointError
-from paceline.spec.manifest import LATEST_NAME, MANIFEST_NAME, CheckpointFile, CheckpointManifest, LatestPointer
+from paceline.spec.manifest import (
+    LATEST_NAME,
+    MANIFEST_NAME,
+    CheckpointFile,
+    CheckpointManifest,
+    FileRecord,
+    LatestPointer,
+)
 
 _FILE = re.compile(r"step-(\d{8,})/([^/]+)")
 Rejected = Callable[[int | None, str, str], None]
@@ -81,7 +88,7 @@ class CheckpointRepository:
             )
         return manifest
 
-    def read(self, step: int, file: CheckpointFile) -> bytearray:
+    def read(self, step: int, file: FileRecord) -> bytearray:
         """One verified file of a checkpoint, in writable memory."""
         where = f"{self.uri(step)}/{file.name}"
         try:
@@ -100,6 +107,11 @@ class CheckpointRepository:
             )
         return content
 
+    def contents(self, step: int, files: Iterable[CheckpointFile]) -> Iterator[tuple[str, memoryview]]:
+        """Verified files of a checkpoint, one at a time, each with its place for messages."""
+        for file in files:
+            yield f"{self.uri(step)}/{file.name}", memoryview(self.read(step, file))
+
     def verify(self, step: int) -> CheckpointManifest:
         """Read every byte of a checkpoint and compare it with its manifest."""
         manifest = self.manifest(step)
@@ -109,7 +121,7 @@ class CheckpointRepository:
                 f"{self.uri(step)}: files of ranks {ranks} for a world of {manifest.world_size}",
                 "take an older checkpoint",
             )
-        for file in manifest.files:
+        for file in (*manifest.files, *manifest.assets):
             self.read(step, file)
         return manifest
 

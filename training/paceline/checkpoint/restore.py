@@ -7,7 +7,7 @@ layouts are equal this is one copy per tensor.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from paceline.checkpoint.shard_file import Shard, parse
@@ -20,35 +20,37 @@ if TYPE_CHECKING:
     from paceline.engines.base import LogicalShard
 
 
-def fill(state: Mapping[str, LogicalShard], files: Sequence[tuple[str, memoryview]]) -> int:
+def fill(state: Mapping[str, LogicalShard], files: Iterable[tuple[str, memoryview]]) -> int:
     """Copy from `files` (name for messages, content as a writable buffer) into `state`; bytes copied.
 
-    Raises CheckpointError naming the tensor when any element of `state` is in no file, or shapes disagree.
+    The files are taken one at a time. Raises CheckpointError naming the tensor when any element of `state` is in no
+    file, or shapes disagree.
     """
-    # keyed by place: what is replicated lies in several files and is needed once
-    stored: dict[str, dict[object, tuple[Shard, torch.Tensor]]] = {}
+    wanted = {name: describe(name, live) for name, live in state.items()}
+    found = dict.fromkeys(wanted, 0)
+    copied: set[tuple[str, tuple[int, ...], tuple[int, ...]]] = set()
     for source, content in files:
         for shard, start in parse(content, source).shards:
-            blocks = stored.setdefault(shard.name, {})
-            blocks.setdefault((shard.offset, shard.shape), (shard, tensor_at(content, shard, start)))
-    copied = 0
-    for name, live in state.items():
-        wanted = describe(name, live)
-        elements = 0
-        for shard, tensor in stored.get(name, {}).values():
-            if shard.global_shape != wanted.global_shape:
+            # by place: what is replicated lies in several files and is needed once
+            place = (shard.name, shard.offset, shard.shape)
+            if shard.name not in wanted or place in copied:
+                continue
+            copied.add(place)
+            if shard.global_shape != wanted[shard.name].global_shape:
                 raise CheckpointError(
-                    f"{name}: the checkpoint holds shape {shard.global_shape}, the model has {wanted.global_shape}",
+                    f"{shard.name}: the checkpoint holds shape {shard.global_shape}, the model has "
+                    f"{wanted[shard.name].global_shape}",
                     "resume with the recipe that wrote the checkpoint",
                 )
-            elements += _copy_common(wanted, live.tensor, shard, tensor)
-        if elements != math.prod(wanted.shape):
+            tensor = tensor_at(content, shard, start)
+            found[shard.name] += _copy_common(wanted[shard.name], state[shard.name].tensor, shard, tensor)
+    for name, shard in wanted.items():
+        if found[name] != math.prod(shard.shape):
             raise CheckpointError(
-                f"{name}: the checkpoint holds {elements} of the {math.prod(wanted.shape)} elements needed here",
+                f"{name}: the checkpoint holds {found[name]} of the {math.prod(shard.shape)} elements needed here",
                 "take an older checkpoint, or the recipe that wrote this one",
             )
-        copied += wanted.bytes
-    return copied
+    return sum(shard.bytes for shard in wanted.values())
 
 
 def _copy_common(wanted: Shard, live: torch.Tensor, shard: Shard, tensor: torch.Tensor) -> int:

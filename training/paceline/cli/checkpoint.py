@@ -1,17 +1,30 @@
-"""`paceline checkpoint`: what is durable, and whether every byte of it is what was saved."""
+"""`paceline checkpoint`: what is durable, whether every byte of it is what was saved, and its way in and out."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paceline.cli.console import Output, OutputOption, print_json, print_table
+from paceline.cli.console import Output, OutputOption, print_json, print_table, progress_bars
 
 if TYPE_CHECKING:
     from paceline.checkpoint.repository import CheckpointRepository
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Durable checkpoints.")
+
+GIBIBYTE = 2**30
+
+
+class WeightType(StrEnum):
+    """In which type to write weights."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
 
 Root = Annotated[str, typer.Argument(metavar="ROOT", help="Where a run keeps its checkpoints: a directory or s3://.")]
 
@@ -44,18 +57,81 @@ def verify(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Read a checkpoint and compare every file with the hash in its manifest."""
-    from paceline.spec.errors import CheckpointError
-
     repository = _repository(root)
-    steps = repository.steps()
-    if not steps:
-        raise CheckpointError(f"{root}: no checkpoint here", "give the root that the run was started with")
-    manifest = repository.verify(step if step is not None else steps[0])
+    manifest = repository.verify(_newest(repository, root) if step is None else step)
     total = sum(file.bytes for file in manifest.files)
     if output is Output.JSON:
         print_json({"step": manifest.step, "files": len(manifest.files), "bytes": total, "verified": True})
     else:
         typer.echo(f"step {manifest.step}: {len(manifest.files)} files, {total:,} bytes, every hash as in the manifest")
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A Hugging Face directory, or a GGUF file.")],
+    root: Annotated[str, typer.Argument(metavar="ROOT", help="Where to keep it: a directory or s3://.")],
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Make a model a checkpoint, for recipes to start from with `model.weights`."""
+    import tempfile
+
+    from paceline.checkpoint.convert import import_model
+    from paceline.checkpoint.gguf import convert
+
+    repository = _repository(root)
+    with progress_bars() as progress, tempfile.TemporaryDirectory(prefix="paceline-gguf-") as scratch:
+        directory = source
+        if source.suffix == ".gguf":
+            directory = Path(scratch) / source.stem
+            directory.mkdir()
+            convert(source, directory, largest_file=5 * GIBIBYTE, progress=progress)
+        manifest = import_model(directory, repository, progress=progress)
+    if output is Output.JSON:
+        print_json(manifest.model_dump(mode="json"))
+    else:
+        total = sum(file.bytes for file in manifest.files)
+        typer.echo(f"{repository.uri(manifest.step)}: {len(manifest.files)} files, {total:,} bytes")
+
+
+@app.command("export")
+def export(
+    root: Root,
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="The Hugging Face directory to make.")],
+    step: Annotated[int | None, typer.Option(help="The checkpoint after this step; the newest if not given.")] = None,
+    dtype: Annotated[
+        WeightType | None, typer.Option(help="The type of the weights; what an imported model had, or float32.")
+    ] = None,
+    max_file_gib: Annotated[float, typer.Option(help="Split the weights into files of at most this size.")] = 5.0,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Write a checkpoint's model as Hugging Face keeps it."""
+    from paceline.checkpoint.convert import export_model
+
+    repository = _repository(root)
+    manifest = repository.manifest(_newest(repository, root) if step is None else step)
+    with progress_bars() as progress:
+        export_model(
+            repository,
+            manifest,
+            directory,
+            dtype=dtype.value if dtype else None,
+            largest_file=int(max_file_gib * GIBIBYTE),
+            progress=progress,
+        )
+    files = {path.name: path.stat().st_size for path in sorted(directory.iterdir())}
+    if output is Output.JSON:
+        print_json({"step": manifest.step, "directory": str(directory), "files": files})
+    else:
+        print_table(("file", "bytes"), [(name, f"{size:,}") for name, size in files.items()])
+
+
+def _newest(repository: CheckpointRepository, root: str) -> int:
+    from paceline.spec.errors import CheckpointError
+
+    steps = repository.steps()
+    if not steps:
+        raise CheckpointError(f"{root}: no checkpoint here", "give the root that the run was started with")
+    return steps[0]
 
 
 def _repository(root: str) -> CheckpointRepository:

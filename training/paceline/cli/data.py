@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from paceline.cli.console import Output, OutputOption, print_json
-from paceline.data.progress import Progress
+from paceline.cli.console import Output, OutputOption, print_json, progress_bars
 from paceline.spec.errors import DataError
 from paceline.spec.manifest import MANIFEST_NAME
 from paceline.spec.run import RunRecord
@@ -34,7 +31,7 @@ def prepare(
     from paceline.data.corpus import interpreter_documentation
     from paceline.data.prepare import prepare as prepare_dataset
 
-    with _progress() as progress:
+    with progress_bars() as progress:
         progress("read the documentation", 0, 1)
         documents = list(interpreter_documentation())
         progress("read the documentation", 1, 1)
@@ -64,7 +61,7 @@ def verify(
     record = read_run(run)
     directory = dataset or _copy_of_dataset(run, record)
     tokens = TokenDataset.open(directory, sequence_length=record.sequence_length, verify=True)
-    with _progress() as progress:
+    with progress_bars() as progress:
         report = verify_run(tokens, record, read_consumed(run), progress=progress)
     _print(asdict(report), output)
     if report.difference is not None:
@@ -82,25 +79,6 @@ def _copy_of_dataset(run: Path, record: RunRecord) -> Path:
     for manifest in sorted(run.glob(f"nodes/*/data/{MANIFEST_NAME}")):
         return manifest.parent
     raise DataError(f"{run}: its dataset {record.dataset} is not on this machine", "name a copy with --dataset")
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar per kind of work, on stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Bars(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what)
-            bars.update(tasks[what], total=total, completed=done)
-
-        yield show
 
 
 def _print(values: dict[str, Any], output: Output) -> None:

@@ -57,8 +57,10 @@ def write(located: Located, pins: Sequence[Pin]) -> None:
     """Write the digests to the matrix and to the line `ARG BASE=` of every image that stands on such a base."""
     lines = located.path.read_text(encoding="utf-8").splitlines(keepends=True)
     for pin in pins:
-        number = located.document.origin(("bases", pin.key, "digest")).line - 1
-        lines[number] = _DIGEST_LINE.sub(f'digest = "{pin.digest}"', lines[number])
+        origin = located.document.origin(("bases", pin.key, "digest"))
+        lines[origin.line - 1], found = _DIGEST_LINE.subn(f'digest = "{pin.digest}"', lines[origin.line - 1])
+        if not found:
+            raise ImageError(f"{origin}: bases.{pin.key}.digest: not on a line of its own", 'write `digest = ""` there')
     located.path.write_text("".join(lines), encoding="utf-8")
     for pin in pins:
         reference = pin.base.model_copy(update={"digest": pin.digest}).reference

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from paceline.checkpoint.repository import CheckpointRepository
+from paceline.checkpoint.weights import find_weights
 from paceline.clients.object_store import open_store
 from paceline.data.ledger import genesis
 from paceline.data.manifest import read_manifest
 from paceline.journal.reader import read
+from paceline.models.families import FAMILIES
 from paceline.plan.layout import derive
 from paceline.recipe.load import Resolved
 from paceline.spec.errors import CheckpointError, DataError, LaunchError
@@ -43,7 +45,8 @@ class RunRequest:
 def render(request: RunRequest, directory: Path) -> JobSpec:
     """Check that the run is possible and write `job.json` and `run.json` into `directory`.
 
-    Raises RecipeError when the ranks cannot share the global batch, DataError when there is no such dataset.
+    Raises RecipeError when the ranks cannot share the global batch or there is no such model, DataError when there is
+    no such dataset, CheckpointError when the recipe's weights are of another model.
     """
     recipe = request.recipe.recipe
     derive(recipe, request.nodes * request.workers_per_node)
@@ -53,6 +56,9 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
         dataset_sha256=manifest.dataset_sha256, seed=recipe.data.seed, sequence_length=recipe.data.sequence_length
     )
     _check_continuation(request, order)
+    model = FAMILIES[recipe.model.family].preset(recipe.model.preset, vocabulary=manifest.vocabulary)
+    if recipe.model.weights is not None:
+        find_weights(recipe.model, recipe.model.weights, manifest.vocabulary)
     job = JobSpec(
         run=request.name,
         recipe=recipe.model_dump(mode="json"),
@@ -63,6 +69,7 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
         dataset=dataset.uri,
         data_order=order,
         vocabulary=manifest.vocabulary,
+        model=model.to_hugging_face(),
         checkpoints=request.checkpoints,
         journal=str((directory / JOURNAL_DIRECTORY).absolute()),
         coordinator_port=free_port(),

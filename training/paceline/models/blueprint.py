@@ -13,7 +13,8 @@ from paceline.models.sharding import ShardingPlan
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Blueprint:
-    """A model before it is built. The module maps token ids [B, S] to logits [B, S, vocabulary].
+    """A model before it is built. The module maps token ids [B, S], and optionally the numbers of their documents
+    [B, S], to logits [B, S, vocabulary].
 
     `initializer_range` is the standard deviation for `models.initialise`.
     """

@@ -18,10 +18,11 @@ ROWS = 1024
 def initialise(name: str, local: torch.Tensor, *, first_row: int, seed: int, std: float) -> None:
     """Fill `local`, the rows of parameter `name` from `first_row` on, in place.
 
-    Vectors (the scales of norms) become ones; matrices are drawn from N(0, std^2), as Hugging Face does for Llama.
+    Vectors become ones (scales of norms) or zeros (biases); matrices are drawn from N(0, std^2), as Hugging Face does
+    for these families.
     """
     if local.dim() < 2:
-        local.fill_(1.0)
+        local.fill_(0.0 if name.endswith(".bias") else 1.0)
         return
     last_row = first_row + local.shape[0]
     for block in range(first_row // ROWS, -(-last_row // ROWS)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from torch import nn
 
@@ -15,15 +16,36 @@ class ShardingPlan:
 
     `units`: modules whose parameters are gathered together, just before they are used; what is left over is gathered
     with the root.
+    `columns` and `rows`: linear modules that ranks may share by output and by input features (Shoeybi et al., 2019);
+    what is in neither is whole on every rank, or shared by vocabulary.
+    `experts`: modules each of whose parameters holds one slice per expert along its first dimension. The slices are
+    the logical tensors: `experts.gate_proj.weight` holds `experts.0.gate_proj.weight` and so on.
     """
 
     units: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    experts: tuple[str, ...] = ()
 
     def unit_modules(self, model: nn.Module) -> Iterator[nn.Module]:
         """The modules of `model` that are units, in the order in which they are defined."""
         for name, module in model.named_modules():
             if name and any(_matches(name, pattern) for pattern in self.units):
                 yield module
+
+    def split(self, module: str) -> Literal["columns", "rows"] | None:
+        """How ranks may share the linear module of this name, if they may."""
+        if any(_matches(module, pattern) for pattern in self.columns):
+            return "columns"
+        return "rows" if any(_matches(module, pattern) for pattern in self.rows) else None
+
+    def expert_tensor(self, parameter: str, expert: int) -> str | None:
+        """The name of one expert's slice of `parameter`, or None if that is not a parameter of experts."""
+        parts = parameter.split(".")
+        for end in range(1, len(parts)):
+            if any(_matches(".".join(parts[:end]), pattern) for pattern in self.experts):
+                return ".".join([*parts[:end], str(expert), *parts[end:]])
+        return None
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -16,8 +16,11 @@ from paceline.spec.base import Record
 class ModelChoice(Record):
     """Which architecture, at which published or debug size."""
 
-    family: Literal["llama"] = "llama"
+    family: Literal["llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe"] = Field(
+        default="llama", description="by Hugging Face's `model_type`"
+    )
     preset: str = Field(description="a size of the family, e.g. `debug`")
+    weights: str | None = Field(default=None, description="root of the checkpoint of a model to start from")
 
 
 class DataChoice(Record):

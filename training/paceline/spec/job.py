@@ -32,6 +32,7 @@ class JobSpec(Record):
     dataset: str = Field(description="where the tokenised data lies: s3://... or file:///...")
     data_order: str = Field(description="the ledger's genesis: which data, cut how, in which order")
     vocabulary: int
+    model: dict[str, Any] | None = Field(default=None, description="the model's `config.json`, as Hugging Face has it")
     checkpoints: str = Field(description="root of the run's durable checkpoints")
     journal: str = Field(description="directory for event files")
     coordinator_host: str = "127.0.0.1"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
@@ -74,20 +75,25 @@ class CheckpointFile(FileRecord):
 
 
 class CheckpointManifest(Record):
-    """A committed checkpoint. `parent` is the step of the checkpoint this run resumed from, if any."""
+    """A committed checkpoint. `parent` is the step of the checkpoint this run resumed from, if any.
+
+    An imported model is step 0 of no run: it has no recipe and no order of data.
+    """
 
     format_version: int = 1
     run: str
     created: datetime
     step: int
-    recipe_sha256: str
+    recipe_sha256: str | None
     image_digest: str | None
-    data_order: str = Field(description="the ledger's genesis: which data, cut how, in which order")
+    data_order: str | None = Field(description="the ledger's genesis: which data, cut how, in which order")
     world_size: int
     layout: dict[str, int]
     trainer: TrainerState
     files: tuple[CheckpointFile, ...] = Field(min_length=1)
     parent: int | None = None
+    model: dict[str, Any] | None = Field(default=None, description="the model's `config.json`, as Hugging Face has it")
+    assets: tuple[FileRecord, ...] = Field(default=(), description="files of the model beside its tensors")
 
 
 class LatestPointer(Record):

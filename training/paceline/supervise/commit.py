@@ -74,6 +74,7 @@ class Committer:
             trainer=shards[0].trainer,
             files=tuple(shard.file for shard in shards),
             parent=self._parent,
+            model=self._job.model,
         )
         try:
             repository = self._open()

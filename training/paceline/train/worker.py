@@ -18,6 +18,7 @@ from paceline.checkpoint.repository import CheckpointRepository
 from paceline.checkpoint.restore import fill
 from paceline.checkpoint.segment import SegmentHeader
 from paceline.checkpoint.snapshot import Snapshotter
+from paceline.checkpoint.weights import find_weights
 from paceline.clients.object_store import open_store
 from paceline.data.index import TokenDataset
 from paceline.data.loader import Loader
@@ -81,7 +82,7 @@ class Worker:
                 rendezvous=rendezvous,
             ),
         )
-        self._engine.build(initialise=promotion.restore_from == "nothing")
+        self._engine.build(initialise=promotion.restore_from == "nothing" and recipe.model.weights is None)
         progress.write(step=promotion.restore_step, phase=Phase.RESTORE)
         trainer = self._restore(promotion, journal)
         snapshots = Snapshotter(
@@ -120,6 +121,12 @@ class Worker:
         """Fill the engine's state from where the promotion says; what the trainer knew then."""
         started = time.perf_counter()
         if promotion.restore_from == "nothing":
+            model = self._recipe.model
+            if model.weights is not None:
+                repository, manifest = find_weights(model, model.weights, self._job.vocabulary)
+                state = self._engine.state().items()
+                parameters = {name: shard for name, shard in state if not name.startswith("optimizer.")}
+                fill(parameters, repository.contents(manifest.step, manifest.files))
             return TrainerState(step=0, tokens=0, next_index=0, ledger=self._job.data_order)
         if promotion.restore_from == "memory":
             trainer, copied = self._from_memory(promotion)
@@ -149,11 +156,7 @@ class Worker:
         manifest = repository.manifest(promotion.restore_step)
         same_world = manifest.world_size == promotion.world_size
         files = [f for f in manifest.files if f.rank == promotion.rank or not same_world]
-        contents = [
-            (f"{repository.uri(manifest.step)}/{file.name}", memoryview(repository.read(manifest.step, file)))
-            for file in files
-        ]
-        return manifest.trainer, fill(self._engine.state(), contents)
+        return manifest.trainer, fill(self._engine.state(), repository.contents(manifest.step, files))
 
     def _snapshot_ready(
         self, journal: Journal, promotion: Promote, index: int, header: SegmentHeader, seconds: float, persist: bool

@@ -34,15 +34,15 @@ def blueprint(*, tied: bool) -> Blueprint:
 
 
 def test_every_parameter_is_sharded_and_set(mesh: DeviceMesh) -> None:
-    model = build_sharded(blueprint(tied=False), mesh, seed=0)
+    model = build_sharded(blueprint(tied=False), PlainLayers(), mesh, seed=0)
     for name, parameter in model.named_parameters():
         assert isinstance(parameter, DTensor) and not parameter.is_meta
         assert (parameter.to_local() == 1).all() == name.endswith("norm.weight")
 
 
 def test_a_tied_head_stays_tied_and_gets_both_gradients(mesh: DeviceMesh) -> None:
-    model = build_sharded(blueprint(tied=True), mesh, seed=0)
-    optimizer = ShardedAdamW(model, Optimizer(learning_rate=1e-3, weight_decay=0.0))
+    model = build_sharded(blueprint(tied=True), PlainLayers(), mesh, seed=0)
+    optimizer = ShardedAdamW(model, Optimizer(learning_rate=1e-3, weight_decay=0.0), PLAN)
     assert [name for name in optimizer.state() if "lm_head" in name] == []
     plain = blueprint(tied=True).build(PlainLayers())
     for name, parameter in plain.named_parameters():

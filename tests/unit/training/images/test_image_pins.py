@@ -54,6 +54,18 @@ def test_everything_that_cannot_be_asked_is_told_and_nothing_is_written(checkout
     assert "localhost" not in refusal.value.render()
 
 
+def test_a_digest_that_cannot_be_written_is_told_and_nothing_is_written(checkout: Located) -> None:
+    text = checkout.path.read_text(encoding="utf-8")
+    table = '[bases]\ncuda = { name = "x", tag = "y", digest = "", sources = ["dlc"] }\n\n[bases.python]'
+    inline = text[: text.index("[bases.cuda]")] + text[text.index("# The last one") :]
+    checkout.path.write_text(inline.replace("[bases.python]", table), encoding="utf-8")
+    located = read(checkout.path)
+
+    with pytest.raises(ImageError, match=r"bases.cuda.digest: not on a line of its own"):
+        write(located, resolve(chosen(located, ["cuda"]), lambda name, tag: DIGEST))
+    assert DIGEST not in checkout.path.read_text(encoding="utf-8")
+
+
 def test_a_base_that_is_none_is_refused(checkout: Located) -> None:
     with pytest.raises(ImageError, match="no base `pyton`"):
         chosen(checkout, ["pyton"])

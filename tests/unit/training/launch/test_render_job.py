@@ -17,7 +17,7 @@ from paceline.data.prepare import prepare
 from paceline.journal.writer import Journal
 from paceline.launch.job import JOB_NAME, RunRequest, claim, free_port, render
 from paceline.recipe.load import load
-from paceline.spec.errors import DataError, LaunchError, RecipeError, StorageError
+from paceline.spec.errors import CheckpointError, DataError, LaunchError, RecipeError, StorageError
 from paceline.spec.events import GenerationOpened
 from paceline.spec.job import JobSpec
 from paceline.spec.manifest import CheckpointManifest, TrainerState
@@ -150,3 +150,17 @@ def test_a_bucket_that_cannot_be_reached_is_a_clear_error(
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # botocore's pause between two attempts
     with pytest.raises(StorageError, match="s3://saved.*Could not connect"):
         render(request_for(checkpoints="s3://saved/run"), tmp_path / "run")
+
+
+def test_a_model_that_does_not_exist_is_told_before_anything_starts(request_for: Request, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="llama has no preset `debgu`"):
+        render(request_for("model.preset=debgu"), tmp_path / "run")
+    with pytest.raises(CheckpointError, match="model.weights: no checkpoint here"):
+        render(request_for(f"model.weights={tmp_path}"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_processes_know_the_model_for_their_manifests(request_for: Request, tmp_path: Path) -> None:
+    job = render(request_for("model.family=qwen3"), tmp_path / "run")
+    assert job.model is not None
+    assert (job.model["architectures"], job.model["vocab_size"]) == (["Qwen3ForCausalLM"], job.vocabulary)

@@ -51,6 +51,12 @@ def test_vectors_are_ones() -> None:
     assert torch.equal(scale, torch.ones(5))
 
 
+def test_biases_are_zeros() -> None:
+    bias = torch.full((5,), torch.nan)
+    initialise("q_proj.bias", bias, first_row=0, seed=0, std=0.5)
+    assert torch.equal(bias, torch.zeros(5))
+
+
 def test_known_answer() -> None:
     # a change here changes every run that starts from a seed
     expected = torch.tensor([[0.3150576, 0.4390462, -0.3077919], [-0.4158251, -0.3656306, 0.4631518]])

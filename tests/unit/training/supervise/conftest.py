@@ -50,6 +50,7 @@ def make_job(tmp_path: Path) -> MakeJob:
             "dataset": str(tmp_path / "data"),
             "data_order": "b" * 64,
             "vocabulary": 300,
+            "model": {"model_type": "llama"},
             "checkpoints": str(tmp_path / "checkpoints"),
             "journal": str(tmp_path / "journal"),
             "coordinator_port": 1,

@@ -58,6 +58,7 @@ def test_it_commits_once_every_rank_is_durable(
     manifest = repository.manifest(4)
     assert [file.rank for file in manifest.files] == [0, 1]
     assert (committer.committed_step, committer.durable_step, manifest.parent) == (4, 4, None)
+    assert manifest.model == {"model_type": "llama"}
 
 
 def test_files_of_two_generations_never_make_one_checkpoint(

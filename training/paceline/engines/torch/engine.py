@@ -20,6 +20,7 @@ from paceline.engines.base import Capabilities, Engine, LogicalShard, MicroBatch
 from paceline.engines.torch.optimizer import ShardedAdamW
 from paceline.engines.torch.parallelize import ShardedModel, build_sharded
 from paceline.engines.torch.process_group import join, join_alone, leave
+from paceline.models.layers import PlainLayers
 from paceline.models.registry import blueprint
 from paceline.plan.layout import Layout, derive
 from paceline.recipe.schema import Recipe
@@ -94,8 +95,10 @@ class TorchEngine(Engine):
         group = self._joined
         plan = blueprint(group.recipe.model, group.vocabulary)
         seed = group.recipe.seed if initialise else None
-        model = build_sharded(plan, group.mesh, seed=seed)
-        self._training = _Training(model=model, optimizer=ShardedAdamW(model, group.recipe.optimizer))
+        layers = PlainLayers(loss_tokens=group.recipe.batch.tokens)
+        model = build_sharded(plan, layers, group.mesh, seed=seed)
+        optimizer = ShardedAdamW(model, group.recipe.optimizer, plan.sharding)
+        self._training = _Training(model=model, optimizer=optimizer)
 
     def state(self) -> Mapping[str, LogicalShard]:
         return self._built.optimizer.state()

@@ -12,15 +12,17 @@ import torch
 from torch import nn
 
 from paceline.engines.base import LogicalShard
-from paceline.engines.torch.state import beside, place
+from paceline.engines.torch.state import beside, logical, place
+from paceline.models.sharding import ShardingPlan
 from paceline.recipe.schema import Optimizer
 
 
 class ShardedAdamW:
     """AdamW (Loshchilov and Hutter, 2019) over this rank's rows of all parameters of `model`."""
 
-    def __init__(self, model: nn.Module, recipe: Optimizer) -> None:
+    def __init__(self, model: nn.Module, recipe: Optimizer, plan: ShardingPlan) -> None:
         self._model = model
+        self._plan = plan
         self._shards = {name: place(parameter) for name, parameter in model.named_parameters()}
         self._locals = {name: nn.Parameter(shard.tensor) for name, shard in self._shards.items()}
         matrices = [p for p in self._locals.values() if p.dim() > 1]
@@ -44,7 +46,10 @@ class ShardedAdamW:
 
     def state(self) -> Mapping[str, LogicalShard]:
         """Parameters, then `optimizer.<kind>.<name>`, all live."""
-        return dict(self._shards) | dict(self._optimizer_state())
+        parameters = {
+            tensor: shard for name, held in self._shards.items() for tensor, shard in logical(name, held, self._plan)
+        }
+        return parameters | dict(self._optimizer_state())
 
     def squared_gradient_norm(self) -> torch.Tensor:
         """This rank's part of the squared global norm, a float32 scalar; takes over the gradients of the model."""
@@ -67,4 +72,10 @@ class ShardedAdamW:
     def _optimizer_state(self) -> Iterator[tuple[str, LogicalShard]]:
         for kind in ("exp_avg", "exp_avg_sq", "step"):
             for name, parameter in self._locals.items():
-                yield f"optimizer.{kind}.{name}", beside(self._adamw.state[parameter][kind], self._shards[name])
+                held = beside(self._adamw.state[parameter][kind], self._shards[name])
+                if held.global_shape:
+                    shards = dict(logical(name, held, self._plan))
+                else:  # the count of updates, which all experts share
+                    shards = {tensor: held for tensor, _ in logical(name, self._shards[name], self._plan)}
+                for tensor, shard in shards.items():
+                    yield f"optimizer.{kind}.{tensor}", shard

@@ -1,0 +1,89 @@
+"""Attention itself: from queries, keys and values to their mixture, and the masks that it needs.
+
+One registry: `sdpa` runs everywhere; `flex` skips the blocks of a mask in which nothing is seen, and is worth its
+compilation only inside a compiled layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
+
+    Mask = Tensor | BlockMask | None
+
+
+class AttentionKernel(Protocol):
+    """One way to compute causal attention."""
+
+    def mask(self, ids: Tensor, *, window: int | None, documents: Tensor | None) -> Mask:
+        """What may see what among the positions of `ids` [B, S]; for all layers with the same `window`.
+
+        A position sees itself and what is before it: at most `window` positions, and only of its own document where
+        `documents` [B, S] numbers them.
+        """
+        ...
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask) -> Tensor:
+        """[B, H, S, D] and twice [B, H / n, S, D] -> [B, H, S, D]; a key head serves n query heads."""
+        ...
+
+
+class ScaledDotProduct:
+    """`torch.nn.functional.scaled_dot_product_attention`; a mask, where one is needed, is a matrix."""
+
+    def mask(self, ids: Tensor, *, window: int | None, documents: Tensor | None) -> Mask:
+        length = ids.shape[1]
+        if documents is None and (window is None or window >= length):
+            return None
+        at = torch.arange(length, device=ids.device)
+        seen = _seen(at[:, None], at, window)
+        if documents is not None:
+            seen = seen & (documents[:, None, :, None] == documents[:, None, None, :])
+        return seen
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask) -> Tensor:
+        assert mask is None or isinstance(mask, Tensor)
+        return F.scaled_dot_product_attention(query, key, value, mask, is_causal=mask is None, enable_gqa=True)
+
+
+class Flex:
+    """`torch.nn.attention.flex_attention`; forward only on a CPU."""
+
+    def mask(self, ids: Tensor, *, window: int | None, documents: Tensor | None) -> Mask:
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        def seen(sequence: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            visible = _seen(query, key, window)
+            if documents is not None:
+                visible = visible & (documents[sequence, query] == documents[sequence, key])
+            return visible
+
+        sequences, length = ids.shape
+        per_sequence = None if documents is None else sequences
+        return create_block_mask(seen, per_sequence, None, length, length, device=ids.device)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask) -> Tensor:
+        from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+        assert isinstance(mask, BlockMask)
+        mixed = flex_attention(query, key, value, block_mask=mask, enable_gqa=True)
+        assert isinstance(mixed, Tensor)
+        return mixed
+
+
+def _seen(query: Tensor, key: Tensor, window: int | None) -> Tensor:
+    causal = key <= query
+    return causal if window is None else causal & (key > query - window)
+
+
+KERNELS: Mapping[str, AttentionKernel] = {
+    "sdpa": ScaledDotProduct(),
+    "flex": Flex(),
+}

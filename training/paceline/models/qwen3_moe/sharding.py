@@ -1,0 +1,10 @@
+"""How a Qwen3 with experts may be split over ranks."""
+
+from paceline.models.sharding import ShardingPlan
+
+PLAN = ShardingPlan(
+    units=("model.layers.*",),
+    columns=("model.layers.*.self_attn.[qkv]_proj",),
+    rows=("model.layers.*.self_attn.o_proj",),
+    experts=("model.layers.*.mlp.experts",),
+)
