@@ -63,11 +63,7 @@ images: setup ## build what this machine can build, say what it skips and why: m
 bench: setup ## every table of benchmarks/
 	@for table in benchmarks/*.py; do $(PYTHON_BIN) -m benchmarks.$$(basename "$$table" .py) || exit 1; done
 
-<<<<<<< HEAD
-schemas: setup ## what is generated: schemas for editors, the reference of parameters, the tables of permissions and images
-=======
 schemas: setup ## what is generated: schemas for editors, the reference of parameters, the table of permissions, images
->>>>>>> main
 	$(PYTHON_BIN) -m stacks.schema
 	$(PYTHON_BIN) -m stacks.reference
 	$(PYTHON_BIN) -m stacks.permissions.extract

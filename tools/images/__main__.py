@@ -17,13 +17,13 @@ from pathlib import Path
 
 from paceline.images.matrix import MATRIX, Matrix, read
 from tools.images.base import make
-from tools.images.build import ROOT, Order, build, size, table, tag
-from tools.images.debian import Unavailable
+from tools.images.build import ROOT, Order, build, table, tag, unpacked
+from tools.images.debian import UnavailableError
 from tools.images.engine import Docker, DockerError, engine
 from tools.images.lent import Lent, lent
 
 STATE = ROOT / ".engine"
-HEADING = ("image", "seconds", "MB pulled", "MB unpacked", "result")
+HEADING = ("image", "seconds", "MB", "result")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     names = parser.parse_args(arguments).names or list(matrix.images)
     if unknown := [name for name in names if name not in matrix.images]:
         parser.error(f"no image {', '.join(unknown)}")
-    rows, failures = [HEADING], []
+    rows: list[tuple[str, ...]] = [HEADING]
+    failures: list[str] = []
     try:
         with engine(STATE) as docker, tempfile.TemporaryDirectory() as scratch:
             settings = lent(Path(scratch))
@@ -41,12 +42,12 @@ def main(arguments: Sequence[str]) -> int:
                 print(f"images: {name}", file=sys.stderr, flush=True)
                 try:
                     rows.append(_row(docker, matrix, name, settings, Path(scratch)))
-                except Unavailable as reason:
-                    rows.append((name, "", "", "", f"skipped: {reason}"))
+                except UnavailableError as reason:
+                    rows.append((name, "", "", f"skipped: {reason}"))
                 except DockerError as error:
-                    rows.append((name, "", "", "", "failed"))
+                    rows.append((name, "", "", "failed"))
                     failures.append(f"error: {name}: {error}")
-    except Unavailable as reason:
+    except UnavailableError as reason:
         print(f"error: no image can be built here: {reason}\n\nhint: start Docker", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -58,16 +59,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _row(docker: Docker, matrix: Matrix, name: str, settings: Lent, scratch: Path) -> tuple[str, ...]:
-    base = matrix.base_of(name)
-    seconds = build(
-        docker, Order(name=name, base=_base(docker, base.reference, matrix.images[name].base)), settings, scratch
-    )
-    measured = size(docker, tag(name))
-    return name, f"{seconds:.0f}", f"{measured.pulled / 1e6:.0f}", f"{measured.unpacked / 1e6:.0f}", tag(name)
+    base = _base(docker, matrix.base_of(name).reference, matrix.images[name].base)
+    built = build(docker, Order(name=name, base=base), settings, scratch)
+    return name, f"{built.seconds:.0f}", f"{unpacked(docker, tag(name)) / 1e6:.0f}", tag(name)
 
 
 def _base(docker: Docker, reference: str, key: str) -> str | None:
-    """None: what the Dockerfile names can be had. Unavailable where neither it nor a stand-in can be."""
+    """None: what the Dockerfile names can be had. UnavailableError where neither it nor a stand-in can be."""
     if docker.attempt("image", "inspect", reference).returncode == 0:
         return None
     asked = docker.attempt("buildx", "imagetools", "inspect", reference)
@@ -75,7 +73,7 @@ def _base(docker: Docker, reference: str, key: str) -> str | None:
         return None
     if key == "python":
         return make(docker, STATE)
-    raise Unavailable(f"{reference} cannot be had: {asked.stderr.strip().splitlines()[-1]}")
+    raise UnavailableError(f"{reference} cannot be had: {asked.stderr.strip().splitlines()[-1]}")
 
 
 if __name__ == "__main__":

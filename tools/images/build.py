@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 import zlib
@@ -10,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.images.engine import Docker
+from tools.images.engine import Docker, DockerError
 from tools.images.lent import Lent
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _CHUNK = 1 << 20
+_STEP = re.compile(r"^#(\d+) \[[^]]*\d+/\d+\] (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,16 +30,32 @@ class Order:
     context: Path = ROOT
 
 
-def build(docker: Docker, order: Order, lent: Lent, scratch: Path) -> float:
-    """Build `paceline/<name>:dev`; how many seconds it took. DockerError with the end of the log if it fails."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    """`steps` are the instructions that were carried out; the others were found in the cache."""
+
+    seconds: float
+    steps: tuple[str, ...]
+
+
+def build(docker: Docker, order: Order, lent: Lent, scratch: Path) -> Built:
+    """Build `paceline/<name>:dev`. DockerError with the end of the log if it fails."""
     override = scratch / f"{order.name}.json"
     override.write_text(json.dumps({"target": {order.name: _target(docker, order, lent)}}), encoding="utf-8")
     command = ["buildx", "bake", "--file", "docker-bake.hcl", "--file", str(override), "--progress", "plain"]
     # bake asks before it lends what lies outside of the context, or the machine's network
     command += ["--allow", "network.host", "--allow", "fs=*", order.name]
     start = time.monotonic()
-    docker(*command, folder=order.context)
-    return time.monotonic() - start
+    log = docker.attempt(*command, folder=order.context)
+    if log.returncode:
+        raise DockerError("\n".join(log.stderr.splitlines()[-40:]))
+    return Built(seconds=time.monotonic() - start, steps=_carried_out(log.stderr))
+
+
+def _carried_out(log: str) -> tuple[str, ...]:
+    """`#7 [stage 2/5] RUN ...` names a step; `#7 CACHED` says that nothing was done."""
+    steps = dict(_STEP.findall(log))
+    return tuple(text for number, text in steps.items() if f"\n#{number} CACHED" not in log)
 
 
 def _target(docker: Docker, order: Order, lent: Lent) -> dict[str, object]:
@@ -59,24 +77,21 @@ def tag(name: str) -> str:
     return f"paceline/{name}:dev"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Size:
-    """In bytes: `unpacked` on a node's disk, `pulled` over the network (compressed, fast: a registry's is smaller)."""
-
-    unpacked: int
-    pulled: int
+def unpacked(docker: Docker, image: str) -> int:
+    """Bytes that an image takes on a node's disk, its base included."""
+    return int(docker("image", "inspect", "--format", "{{.Size}}", image))
 
 
-def size(docker: Docker, image: str) -> Size:
-    """How large an image is, its base included."""
-    unpacked = int(docker("image", "inspect", "--format", "{{.Size}}", image))
+def pulled(docker: Docker, image: str) -> int:
+    """Bytes that a node pulls, compressed as fast as can be: what a registry holds is somewhat smaller."""
     saved = subprocess.Popen([docker.program, "save", image], env=docker.environment, stdout=subprocess.PIPE)
     assert saved.stdout
-    compress, pulled = zlib.compressobj(level=1), 0
+    compress, total = zlib.compressobj(level=1), 0
     while chunk := saved.stdout.read(_CHUNK):
-        pulled += len(compress.compress(chunk))
-    saved.wait()
-    return Size(unpacked=unpacked, pulled=pulled + len(compress.flush()))
+        total += len(compress.compress(chunk))
+    if saved.wait():
+        raise DockerError(f"docker save {image} ended with {saved.returncode}")
+    return total + len(compress.flush())
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -12,19 +12,19 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _TARGETS = ("apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI) $(CODENAME)", "Created-By: Packages")
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """This machine cannot do it; the text says why."""
 
 
 def archive() -> tuple[str, str]:
-    """Where this machine takes Debian's packages from, and its release. Unavailable if it is no Debian machine."""
+    """Where this machine takes Debian's packages from, and its release. UnavailableError if it is no Debian machine."""
     if shutil.which("apt-get") is None or not KEYRING.exists():
-        raise Unavailable("this is no Debian machine")
+        raise UnavailableError("this is no Debian machine")
     for line in call(_TARGETS).splitlines():
         origin, address, release = line.split()
         if origin == "Debian":
             return address, release
-    raise Unavailable("apt knows no Debian archive (run `apt-get update`)")
+    raise UnavailableError("apt knows no Debian archive (run `apt-get update`)")
 
 
 def unpack(suite: str, packages: Sequence[str], state: Path) -> Path:
@@ -52,18 +52,18 @@ def unpack(suite: str, packages: Sequence[str], state: Path) -> Path:
     call([*apt, "download", *packages], folder=state / "debs")
     for package in (state / "debs").glob("*.deb"):
         call(["dpkg-deb", "--extract", str(package), str(root)])
-    for folder in ("lists", "debs"):
-        shutil.rmtree(state / folder)
+    shutil.rmtree(state / "lists")
+    shutil.rmtree(state / "debs")
     done.write_text(f"{suite} {' '.join(packages)}")
     return root
 
 
 def call(command: Sequence[str], folder: Path | None = None, path: Path | None = None) -> str:
-    """What a command prints; `path` is searched for programs first. Unavailable, with what it said, if it fails."""
+    """What a command prints; `path` is searched for programs first. UnavailableError with its words if it fails."""
     environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"} if path else None
     done = subprocess.run(
         command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise Unavailable(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()}")
+        raise UnavailableError(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()}")
     return done.stdout

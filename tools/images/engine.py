@@ -1,7 +1,7 @@
 """A Docker engine: the machine's own if one answers, else one made on the spot that leaves nothing behind.
 
-Made on the spot means: Debian's packages, unpacked under `.engine/`, run as root in namespaces of its own for mounts and
-processes. It ends when this process does, however that ends, and the kernel ends with it all that it started. Its
+Made on the spot means: Debian's packages, unpacked under `.engine/`, run as root in namespaces of its own for mounts
+and processes. It ends when this process does, however that ends, and the kernel ends with it all that it started. Its
 images and build cache stay under `.engine/`, for the next time.
 """
 
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.images.debian import Unavailable, archive, unpack
+from tools.images.debian import UnavailableError, archive, unpack
 
 # The engine of Debian's releases is too old for `docker build --check`. runc is the machine's: that of sid asks for a
 # newer C library.
@@ -78,7 +78,7 @@ class Docker:
 
 @contextmanager
 def engine(state: Path) -> Iterator[Docker]:
-    """An engine that builds and runs, until the context ends. Raises Unavailable where none can be had."""
+    """An engine that builds and runs, until the context ends. Raises UnavailableError where none can be had."""
     docker = Docker()
     if shutil.which("docker") and docker.attempt("version").returncode == 0:
         yield docker
@@ -90,14 +90,14 @@ def engine(state: Path) -> Iterator[Docker]:
 @contextmanager
 def _own(state: Path) -> Iterator[Docker]:
     if os.geteuid() != 0:
-        raise Unavailable("no Docker engine answers, and only root can start one here")
+        raise UnavailableError("no Docker engine answers, and only root can start one here")
     _, release = archive()
     state.mkdir(parents=True, exist_ok=True)
     with (state / "lock").open("w") as lock, tempfile.TemporaryDirectory(prefix="paceline-engine-") as scratch:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as cause:
-            raise Unavailable(f"another process builds with {state}") from cause
+            raise UnavailableError(f"another process builds with {state}") from cause
         root, runc = unpack(_SUITE, _PACKAGES, state / "docker"), unpack(release, ["runc"], state / "runc")
         programs = [root / "usr/bin", root / "usr/sbin", runc / "usr/sbin", os.environ["PATH"]]
         # a socket's path may have 108 bytes: it lies in the scratch folder and not in the checkout
@@ -145,5 +145,5 @@ def _wait_until_it_answers(docker: Docker, process: subprocess.Popen[bytes], log
     while docker.attempt("version").returncode:
         if process.poll() is not None or time.monotonic() > deadline:
             last = (log.read_text(errors="replace").splitlines() or ["it said nothing"])[-1]
-            raise Unavailable(f"the engine did not start: {last}")
+            raise UnavailableError(f"the engine did not start: {last}")
         time.sleep(0.1)
