@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from aws_cdk.assertions import Match, Template
@@ -39,3 +40,47 @@ def test_old_images_go(template: Template) -> None:
 
 def test_publishes_the_prefix(template: Template) -> None:
     template.has_resource_properties("AWS::SSM::Parameter", {"Name": "/paceline/sandbox/registry/repository-prefix"})
+
+
+@pytest.fixture(scope="module")
+def building(make_team: Callable[..., TeamStage]) -> Template:
+    """A team whose images are built, signed and copied."""
+    registry = {"repositories": ["gpu", "cpu"], "build": ["gpu", "cpu"], "signed": True, "replicate_to": ["us-west-2"]}
+    return Template.from_stack(make_team(registry=registry).registry)
+
+
+def test_a_project_builds_each_image_and_signs_it(building: Template) -> None:
+    projects = building.find_resources("AWS::CodeBuild::Project").values()
+    environments = [project["Properties"]["Environment"] for project in projects]
+    images = {e["EnvironmentVariables"][0]["Value"]: e["ComputeType"] for e in environments}
+    assert images == {"gpu": "BUILD_GENERAL1_2XLARGE", "cpu": "BUILD_GENERAL1_MEDIUM"}
+    assert all(environment["PrivilegedMode"] for environment in environments)
+    [profile] = building.find_resources("AWS::Signer::SigningProfile")
+    policies = json.dumps(list(building.find_resources("AWS::IAM::Policy").values()))
+    assert policies.count('"signer:SignPayload"') == 2
+    building.has_resource_properties(
+        "AWS::ECR::SigningConfiguration",
+        {
+            "Rules": [
+                {
+                    "RepositoryFilters": [{"Filter": "paceline/other/*", "FilterType": "WILDCARD_MATCH"}],
+                    "SigningProfileArn": {"Fn::GetAtt": [profile, "Arn"]},
+                }
+            ]
+        },
+    )
+
+
+def test_images_are_copied_to_other_regions(building: Template) -> None:
+    rule = {
+        "Destinations": [{"Region": "us-west-2", "RegistryId": "123456789012"}],
+        "RepositoryFilters": [{"Filter": "paceline/other/", "FilterType": "PREFIX_MATCH"}],
+    }
+    building.has_resource_properties(
+        "AWS::ECR::ReplicationConfiguration", {"ReplicationConfiguration": {"Rules": [rule]}}
+    )
+
+
+def test_a_team_that_asks_for_none_has_no_builder(template: Template) -> None:
+    for kind in ("AWS::CodeBuild::Project", "AWS::ECR::SigningConfiguration", "AWS::ECR::ReplicationConfiguration"):
+        template.resource_count_is(kind, 0)
