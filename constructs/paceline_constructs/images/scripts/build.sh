@@ -31,6 +31,7 @@ inside="$(docker buildx imagetools inspect --raw "$REGISTRY/$PREFIX/$IMAGE@$dige
     jq -r '.manifests[] | select(.platform.os != "unknown") | .digest')"
 scan=(--repository-name "$PREFIX/$IMAGE" --image-id "imageDigest=$inside")
 aws ecr wait image-scan-complete "${scan[@]}"
+# shellcheck disable=SC2016  # JMESPath writes numbers in backquotes
 critical="$(aws ecr describe-image-scan-findings "${scan[@]}" \
     --query 'imageScanFindings.findingSeverityCounts.CRITICAL || `0`' --output text)"
 if [ "$critical" != 0 ]; then
