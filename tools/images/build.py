@@ -49,10 +49,10 @@ def build(docker: Docker, order: Order, lent: Lent, scratch: Path) -> Built:
     log = docker.attempt(*command, folder=order.context)
     if log.returncode:
         raise DockerError("\n".join(log.stderr.splitlines()[-40:]))
-    return Built(seconds=time.monotonic() - start, steps=_carried_out(log.stderr))
+    return Built(seconds=time.monotonic() - start, steps=carried_out(log.stderr))
 
 
-def _carried_out(log: str) -> tuple[str, ...]:
+def carried_out(log: str) -> tuple[str, ...]:
     """`#7 [stage 2/5] RUN ...` names a step; `#7 CACHED` says that nothing was done."""
     steps = dict(_STEP.findall(log))
     return tuple(text for number, text in steps.items() if f"\n#{number} CACHED" not in log)
