@@ -5,6 +5,7 @@ The base is made on the spot: no registry is asked. Each build ends with the ima
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
@@ -69,6 +70,20 @@ def test_a_change_in_training_installs_no_dependency_again(warm: dict[str, Built
     for name, built in warm.items():
         assert any("pip" in step and "/out/*.whl" in step for step in built.steps), (name, built.steps)
         assert not [step for step in built.steps if "requirements.txt" in step or "torch==" in step], name
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("images/*/Dockerfile")), ids=lambda path: path.parent.name)
+def test_the_builder_finds_no_fault(builder: Builder, path: Path) -> None:
+    """Of any image: checking asks for a base, and takes nothing from it."""
+    command = ["buildx", "build", "--check", "--build-arg", f"BASE={builder.base}", "--file", str(path), str(ROOT)]
+    done = builder.docker.attempt(*command)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "no warnings found" in done.stderr + done.stdout
+
+
+def test_the_targets_are_what_was_reviewed(builder: Builder) -> None:
+    printed = builder.docker("buildx", "bake", "--print", "default", "accelerators", "preview", folder=ROOT)
+    assert json.loads(printed) == json.loads((ROOT / "tests" / "contract" / "bake.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", LIMITS)
