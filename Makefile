@@ -10,6 +10,8 @@ PINS := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # one thread per process: the tests and the demo run several processes on few cores
 export OMP_NUM_THREADS ?= 1
+# setup leaves compiling to the first import; where it may not be kept, every start of CDK and PyTorch would pay again
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check check-format check-types check-imports check-generated \
@@ -55,7 +57,7 @@ synth: setup ## the templates of all teams, into cdk.out, with every check; a li
 diff: setup ## what a deployment would change: make diff TEAM=sandbox
 	@test -n "$(TEAM)" || { echo "error: diff of which team?" >&2; echo >&2; echo "hint: make diff TEAM=sandbox" >&2; exit 2; }
 	@$(BIN)/paceline team diff '$(TEAM)'
-	@$(BIN)/cdk diff '$(TEAM)/*'
+	@$(BIN)/cdk diff --context teams='$(TEAM)' '$(TEAM)/*'
 
 images: setup ## build what this machine can build, say what it skips and why: make images NAMES="cpu controller"
 	@$(PYTHON_BIN) -m tools.images $(NAMES)

@@ -1,4 +1,8 @@
-"""The CDK app: one stage per file in stacks/parameters. `cdk deploy 'sandbox/*'` deploys one team."""
+"""The CDK app: one stage per file in stacks/parameters. `cdk deploy 'sandbox/*'` deploys one team.
+
+All files are read and held against each other at every synthesis. `--context teams=vision,speech` leaves out the
+templates of the other teams, which saves their time and changes nothing else.
+"""
 
 from __future__ import annotations
 
@@ -17,26 +21,26 @@ if (ROOT / "constructs" / "__init__.py").exists():  # before anything imports aw
 
 def main() -> None:
     from paceline.spec.errors import PacelineError
-    from stacks.teams import read_teams
+    from stacks.teams import read_teams, select
 
     try:
         teams = read_teams(ROOT / "stacks" / "parameters")
+
+        from aws_cdk import App  # only now: loading it takes longer than finding a typing mistake
+
+        from paceline_constructs.guardrails.compliance import enforce_compliance
+        from paceline_constructs.guardrails.template_budget import enforce_template_budget
+        from stacks.synthesis import APP_READS_REPORT, synthesize
+
+        # the CLI passes the same flags; with them here, `python app.py` synthesizes the same templates
+        flags = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+        app = App(context=flags | APP_READS_REPORT)
+        enforce_compliance(app)
+        enforce_template_budget(app)
+        names = app.node.try_get_context("teams")
+        synthesize(app, select(teams, names) if names else teams)
     except PacelineError as error:
         sys.exit(error.render())
-
-    from aws_cdk import App  # only now: loading it takes longer than finding a typing mistake
-
-    from paceline_constructs.guardrails.compliance import enforce_compliance
-    from paceline_constructs.guardrails.template_budget import enforce_template_budget
-    from stacks.team_stage import TeamStage
-
-    # the CLI passes the same flags; with them here, `python app.py` synthesizes the same templates
-    app = App(context=json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"])
-    enforce_compliance(app)
-    enforce_template_budget(app)
-    for team in teams:
-        TeamStage(app, team=team)
-    app.synth()
 
 
 if __name__ == "__main__":

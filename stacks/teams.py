@@ -6,10 +6,10 @@ The only place that reads these files. There are no other sources: no environmen
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from paceline.spec.documents import Document, read, validate
+from paceline.spec.documents import Document, nearest, read, validate
 from paceline.spec.errors import ParameterError, Problem
 from stacks.settings import Parameters, Team
 from stacks.validators import conflicts, contradictions
@@ -47,12 +47,29 @@ def read_teams(directory: Path) -> tuple[Team, ...]:
     return tuple(teams)
 
 
+def select(teams: Sequence[Team], names: str) -> tuple[Team, ...]:
+    """Those of `teams` that `names` lists (`vision,speech`). ParameterError for each name that no team has."""
+    by_name = {team.name: team for team in teams}
+    chosen = names.split(",")
+    problems = [
+        Problem(message=f"{name}: no such team", hint=nearest(name, list(by_name)))
+        for name in chosen
+        if name not in by_name
+    ]
+    if problems:
+        raise ParameterError.of(problems)
+    return tuple(by_name[name] for name in dict.fromkeys(chosen))
+
+
 def _team_files(directory: Path) -> dict[str, Path]:
     """The files by stem, or the error that says why there is nothing to deploy."""
     shown = _shown(directory)
     if not directory.is_dir():
         raise ParameterError(f"{shown}: no such directory", "run from the root of the repository")
-    paths = sorted(path for path in directory.iterdir() if path.suffix in (".yaml", ".yml"))
+    try:
+        paths = sorted(path for path in directory.iterdir() if path.suffix in (".yaml", ".yml"))
+    except OSError as error:
+        raise ParameterError(f"{shown}: cannot be read: {error.strerror}", "let yourself read it") from error
     problems = [
         Problem(message=f"{_shown(path)}: {reason}", hint=hint) for path in paths for reason, hint in _misnamed(path)
     ]

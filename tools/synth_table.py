@@ -41,6 +41,9 @@ def rows(assembly: Path) -> Iterator[Row]:
 
 
 def main(directory: str) -> int:
+    if not (Path(directory) / "manifest.json").is_file():
+        print(f"error: {directory}: no cloud assembly\n\nhint: make synth", file=sys.stderr)
+        return 1
     found = list(rows(Path(directory)))
     width = max(len(row.stack) for row in found)
     print(f"{'stack':<{width}}  resources    kB")

@@ -38,6 +38,22 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def sandbox_only(copy: Path) -> Path:
+    """The same with one team, where the others would only take time."""
+    for file in (copy / "stacks" / "parameters").glob("*.yaml"):
+        if file.stem not in ("platform", "sandbox"):
+            file.unlink()
+    return copy
+
+
+def plant(copy: Path, *lines: str) -> None:
+    """More statements at the end of the registry stack."""
+    stack = copy / "stacks" / "registry.py"
+    assert stack.read_text().endswith('        self.publish(PARAMETER_REPOSITORY_PREFIX, f"{registry}/{prefix}")\n')
+    stack.write_text(stack.read_text() + "".join(f"        {line}\n" for line in lines))
+
+
 def test_a_package_in_constructs_is_named_before_it_breaks_the_import(copy: Path) -> None:
     (copy / "constructs").mkdir()
     (copy / "constructs" / "__init__.py").touch()
@@ -70,3 +86,35 @@ def test_synthesizes_offline_and_passes_every_check(copy: Path, tmp_path: Path) 
     names = {artifact.get("displayName") for artifact in manifest["artifacts"].values()}
     assert {"sandbox/Foundation", "sandbox/Storage", "sandbox/Registry"} <= names
     assert "missing" not in manifest
+
+
+@pytest.mark.parametrize("mode", ["", "process"], ids=["alone", "under the CLI"])
+def test_a_finding_is_refused_in_a_sentence(sandbox_only: Path, mode: str) -> None:
+    """Where CDK raises, and where it only sets the exit code of its Node process, as the CLI asks it to."""
+    plant(sandbox_only, "from aws_cdk import aws_s3", 'aws_s3.Bucket(self, "Naked")')
+    done = run_app(sandbox_only, CDK_VALIDATION="false", CDK_OUTDIR=str(sandbox_only / "out"), CDK_APP_MODE=mode)
+    assert done.returncode == 1
+    first, second = done.stderr.split("\n\nerror: ")
+    assert first == (
+        "error: sandbox/Registry/Naked/Resource: AwsSolutions-S1: The S3 Bucket has server access logs disabled\n\n"
+        'hint: change the construct, or accept the finding: acknowledge(construct, "S1", reason) of '
+        "paceline_constructs.guardrails.compliance"
+    )
+    assert second.startswith("sandbox/Registry/Naked/Resource: AwsSolutions-S10: ")
+
+
+def test_what_cdk_refuses_is_told_with_its_line(sandbox_only: Path) -> None:
+    plant(sandbox_only, "from aws_cdk import CfnResource", 'CfnResource(self, "Repository-cpu", type="A::B::C")')
+    line = len((sandbox_only / "stacks" / "registry.py").read_text().splitlines())
+    done = run_app(sandbox_only, CDK_OUTDIR=str(sandbox_only / "out"))
+    assert done.returncode == 1
+    said, hint = done.stderr.split("\n\n")
+    assert said.startswith(f"error: stacks/registry.py:{line}: team sandbox: There is already a Construct with name")
+    assert hint == "hint: CDK said so of that line; correct it, or the parameter that it passes on\n"
+
+
+def test_only_the_chosen_teams_are_synthesized(copy: Path) -> None:
+    out = copy / "out"
+    done = run_app(copy, CDK_VALIDATION="false", CDK_OUTDIR=str(out), CDK_CONTEXT_JSON='{"teams": "sandbox"}')
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in out.glob("assembly-*")] == ["assembly-sandbox"]

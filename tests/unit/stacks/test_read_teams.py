@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from paceline.spec.errors import ParameterError
-from stacks.teams import read_teams
+from stacks.teams import read_teams, select
 
 SHIPPED = Path(__file__).parents[3] / "stacks" / "parameters"
 
@@ -165,3 +166,27 @@ def test_shipped_files_name_their_schema() -> None:
     for path in SHIPPED.glob("*.yaml"):
         assert path.read_text().startswith("# yaml-language-server: $schema=./schema.json\n")
         assert yaml.safe_load(path.read_text())
+
+
+def test_a_folder_that_cannot_be_read_is_told(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert mistakes(directory) == [("stacks/parameters: cannot be read: Permission denied", "let yourself read it")]
+
+
+def test_chosen_teams_are_those_named(directory: Path) -> None:
+    [team] = read_teams(directory)
+    other = replace(team, name="vision")
+    assert select([team, other], "vision") == (other,)
+    assert select([team, other], "vision,sandbox,vision") == (other, team)
+
+
+def test_every_unknown_team_is_told_with_the_nearest(directory: Path) -> None:
+    with pytest.raises(ParameterError) as caught:
+        select(read_teams(directory), "sanbox,vision")
+    assert [(problem.message, problem.hint) for problem in caught.value.problems] == [
+        ("sanbox: no such team", "did you mean `sandbox`?"),
+        ("vision: no such team", "there is: sandbox"),
+    ]

@@ -39,3 +39,10 @@ def test_a_line_per_stack(
     assert heading.split() == ["stack", "resources", "kB"]
     assert [line.split()[:2] for line in lines] == [["a/Foundation", "3"], ["a/Storage", str(resources)]]
     assert said in lines[1]
+
+
+def test_without_a_synthesis_there_is_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert MODULE["main"](str(tmp_path)) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == f"error: {tmp_path}: no cloud assembly\n\nhint: make synth\n"

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 def fill(state: Mapping[str, LogicalShard], files: Iterable[tuple[str, memoryview]]) -> int:
     """Copy from `files` (name for messages, content as a writable buffer) into `state`; bytes copied.
 
-    The files are taken one at a time. Raises CheckpointError naming the tensor when any element of `state` is in no
-    file, or shapes disagree.
+    The files are taken one at a time, and no more than are needed. Raises CheckpointError naming the tensor when any
+    element of `state` is in no file, or shapes disagree.
     """
     wanted = {name: describe(name, live) for name, live in state.items()}
     found = dict.fromkeys(wanted, 0)
     copied: set[tuple[str, tuple[int, ...], tuple[int, ...]]] = set()
     for source, content in files:
+        if all(found[name] == math.prod(shard.shape) for name, shard in wanted.items()):
+            break
         for shard, start in parse(content, source).shards:
             # by place: what is replicated lies in several files and is needed once
             place = (shard.name, shard.offset, shard.shape)

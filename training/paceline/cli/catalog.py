@@ -1,4 +1,4 @@
-"""`paceline catalog`: the facts about AWS that paceline builds on, and whether they are still true."""
+"""`paceline catalog`: the facts that paceline builds on, where they come from, and whether they are still true."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from paceline.spec.errors import EXIT_USER_ERROR
 
 if TYPE_CHECKING:
     from paceline.catalog.instance_types import InstanceType, Layout
+    from paceline.spec.health import Action, Fault
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What is known about instance types.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What is known about instance types and faults.")
 
 _UNKNOWN = "?"
 
@@ -78,6 +79,45 @@ def verify(
             typer.echo(f"not in the region: {', '.join(absent)}", err=True)
     if found:
         raise typer.Exit(EXIT_USER_ERROR)
+
+
+@app.command("faults")
+def faults(
+    code: Annotated[str | None, typer.Argument(metavar="CODE", help="Only this fault, e.g. nvidia.xid.79.")] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """List the faults and what is done about each, or print all that is known about one. `-`: the maker says nothing,
+    so it is counted and shown."""
+    import yaml
+
+    from paceline.catalog.faults import fault
+    from paceline.catalog.faults import faults as rows
+
+    if code is not None:
+        row = fault(code)
+        known = _fault(row)
+        if output is Output.JSON:
+            print_json(known)
+        else:
+            typer.echo(yaml.safe_dump(known, sort_keys=False, width=120), nl=False)
+        return
+    if output is Output.JSON:
+        print_json([_fault(row) for row in rows().values()])
+        return
+    lines = [
+        (row.code, row.fault_class, _named(row.action) or "-", _named(row.escalation) or "-", row.description)
+        for row in rows().values()
+    ]
+    print_table(("fault", "class", "action", "then", "description"), lines)
+
+
+def _fault(row: Fault) -> dict[str, Any]:
+    known = row.model_dump(mode="json")
+    return {**known, "action": _named(row.action), "escalation": _named(row.escalation)}
+
+
+def _named(action: Action | None) -> str | None:
+    return action.name.lower() if action is not None else None
 
 
 def _line(row: InstanceType) -> tuple[str, ...]:

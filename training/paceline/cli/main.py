@@ -14,8 +14,10 @@ import typer
 from typer.core import TyperGroup
 
 import paceline
-from paceline.cli import catalog, checkpoint, data, images, recipe, team
+from paceline.cli import catalog, checkpoint, data, heal, images, node, recipe, team
+from paceline.cli.agent import agent
 from paceline.cli.console import print_error
+from paceline.cli.controller import controller
 from paceline.cli.demo import demo
 from paceline.cli.report import report
 from paceline.cli.run import run
@@ -75,9 +77,13 @@ def main() -> None:
 app.command()(demo)
 app.command()(run)
 app.command()(report)
+app.command()(controller)
+app.command()(agent)
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")
 app.add_typer(checkpoint.app, name="checkpoint")
 app.add_typer(team.app, name="team")
 app.add_typer(images.app, name="images")
+app.add_typer(heal.app, name="heal")
+app.add_typer(node.app, name="node")

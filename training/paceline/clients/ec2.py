@@ -1,4 +1,4 @@
-"""What EC2 says, as plain data."""
+"""What EC2 says, as plain data, and what it does to machines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from paceline.clients import aws
+from paceline.spec.health import Action
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -46,3 +47,33 @@ def delete_interface(ec2: BaseClient, interface: str) -> None:
     """Delete a network interface; ClusterError when it is in use again."""
     with aws.translated("ec2", "ec2:DeleteNetworkInterface"):
         ec2.delete_network_interface(NetworkInterfaceId=interface)  # type: ignore[attr-defined]
+
+
+class Ec2Machines:
+    """Machines that an Auto Scaling group or a managed node group keeps: it starts another one for each that ends."""
+
+    capabilities = frozenset((Action.REBOOT, Action.REPLACE))
+
+    def __init__(self, ec2: BaseClient) -> None:
+        self._ec2 = ec2
+
+    def reboot(self, machine: str) -> None:
+        """One that does not shut down is reset hard within a few minutes (EC2 API reference, RebootInstances)."""
+        self._call("reboot_instances", machine)
+
+    def replace(self, machine: str) -> None:
+        self._call("terminate_instances", machine)
+
+    def resize(self, nodes: int) -> bool:
+        return False  # the sizes of groups are the team's file's
+
+    def _call(self, operation: str, machine: str) -> None:
+        from botocore.exceptions import ClientError
+
+        with aws.translated("ec2", f"ec2:{operation.title().replace('_', '')} of {machine}"):
+            try:
+                getattr(self._ec2, operation)(InstanceIds=[machine])
+            except ClientError as cause:
+                if cause.response.get("Error", {}).get("Code") != "InvalidInstanceID.NotFound":
+                    raise
+                # it was given back already

@@ -26,7 +26,7 @@ class MicroBatch:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepBatch:
     """One rank's part of one step. `first_index` and `count` are of the whole step, over all ranks; `digest` is the
-    sum of the ledger digests of this rank's samples only."""
+    sum of the ledger digests of the samples for which this rank is the witness."""
 
     microbatches: list[MicroBatch]
     first_index: int
@@ -36,7 +36,10 @@ class StepBatch:
 
 class Loader:
     """What rank `rank` of `world_size` consumes: of every step's `sequences_per_step` consecutive indices the
-    rank-th equal block, cut into micro-batches of `micro_sequences`. Close it, or use it as a context."""
+    rank-th equal block, cut into micro-batches of `micro_sequences`. Close it, or use it as a context.
+
+    Where several processes consume the same block, one is its `witness`: the ledger counts every sample once.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Loader:
         rank: int,
         world_size: int,
         micro_sequences: int,
+        witness: bool = True,
     ) -> None:
         assert order.num_samples == dataset.num_windows
         assert 0 <= rank < world_size
@@ -57,6 +61,7 @@ class Loader:
         self._block = sequences_per_step // world_size
         self._offset = rank * self._block
         self._micro = micro_sequences
+        self._witness = witness
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loader")
         self._next: tuple[int, Future[StepBatch]] | None = None
 
@@ -89,7 +94,8 @@ class Loader:
         for row, index in enumerate(range(first + self._offset, first + self._offset + self._block)):
             epoch, sample = self._order.at(index)
             windows[row] = self._dataset.window(sample)
-            digests.append(sample_digest(index, epoch, sample, windows[row]))
+            if self._witness:
+                digests.append(sample_digest(index, epoch, sample, windows[row]))
         tokens = torch.from_numpy(windows)
         microbatches = [
             MicroBatch(inputs=part[:, :-1].contiguous(), targets=part[:, 1:].contiguous())

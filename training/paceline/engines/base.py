@@ -85,10 +85,12 @@ class LogicalShard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capabilities:
-    """What an engine can do: on which accelerators, and along which axes it can split the work."""
+    """What an engine can do: on which accelerators, along which axes it can split the work, and here in which
+    precisions."""
 
     accelerators: tuple[str, ...]
     axes: tuple[str, ...]
+    precisions: tuple[str, ...]
 
 
 class Engine(Protocol):

@@ -57,10 +57,11 @@ class Decoder(nn.Module):
     def forward(self, ids: Tensor, documents: Tensor | None = None) -> Tensor:
         hidden = self.embed_tokens(ids)
         # made anew in every pass: cheap beside a layer, and a buffer would have to survive meta-device building
-        rotary = Rotary.of(self.config, ids.shape[1], ids.device)
+        positions = self.kernel.positions(ids)
+        rotary = Rotary.of(self.config, positions)
         layers = [cast(DecoderLayer, layer) for layer in self.layers]
         windows = {layer.window for layer in layers}
-        masks = {window: self.kernel.mask(ids, window=window, documents=documents) for window in windows}
+        masks = {window: self.kernel.mask(positions, window=window, documents=documents) for window in windows}
         for layer in layers:
             hidden = layer(hidden, rotary, masks[layer.window])
         normed: Tensor = self.norm(hidden)

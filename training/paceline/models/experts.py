@@ -44,7 +44,7 @@ class SparseFeedForward(nn.Module):
     def __init__(self, routing: Routing, experts: Experts, hidden: int, layers: LayerFactory) -> None:
         super().__init__()
         self.routing = routing
-        self.add_loss = layers.add_loss
+        self.layers = layers
         self.gate = layers.linear(hidden, routing.experts)
         self.experts = experts
 
@@ -57,19 +57,21 @@ class SparseFeedForward(nn.Module):
         counts = torch.zeros(self.routing.experts, dtype=torch.int64, device=chosen.device)
         counts.scatter_add_(0, chosen.flatten(), torch.ones_like(chosen).flatten())
         order = chosen.flatten().argsort(stable=True)  # sorted place -> token * K + choice
-        rows = self.experts(tokens[order // self.routing.experts_per_token], counts)
+        rows = self.layers.apply_experts(self.experts, tokens[order // self.routing.experts_per_token], counts)
         # put back by a permutation and summed in the order of choice: adding in place is not the same twice on a GPU
         back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
         mixed = (rows[back].view(*chosen.shape, -1) * weights.unsqueeze(-1)).sum(dim=1).to(hidden.dtype)
-        balanced = self.add_loss(mixed, self.routing.balance * balance_loss(probabilities, counts) * len(tokens))
+        counts = self.layers.all_counts(counts)
+        shares = counts * self.routing.experts_per_token / counts.sum()
+        balanced = self.layers.add_loss(mixed, self.routing.balance * balance_loss(probabilities, shares) * len(tokens))
         return balanced.view_as(hidden)
 
 
-def balance_loss(probabilities: Tensor, counts: Tensor) -> Tensor:
-    """How unevenly T tokens, whose router gave `probabilities` [T, E], went to experts that got `counts` [E] rows.
+def balance_loss(probabilities: Tensor, shares: Tensor) -> Tensor:
+    """How unevenly tokens, whose router gave `probabilities` [T, E], went to experts that got `shares` [E] of them.
 
     E times the sum over experts of (share of tokens that it got) times (its mean probability): Fedus et al., 2021,
-    equations 4 to 6. A scalar; K when all are equal.
+    equations 4 to 6. A scalar; K when all are equal. With the shares of a whole of which these tokens are a part, the
+    means over all parts are the loss of the whole.
     """
-    tokens, experts = probabilities.shape
-    return experts * (counts / tokens * probabilities.mean(dim=0)).sum()
+    return probabilities.shape[1] * (shares * probabilities.mean(dim=0)).sum()

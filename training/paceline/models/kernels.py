@@ -16,14 +16,18 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
-    Mask = Tensor | BlockMask | None
+    Mask = Tensor | BlockMask | int | None
 
 
 class AttentionKernel(Protocol):
     """One way to compute causal attention."""
 
-    def mask(self, ids: Tensor, *, window: int | None, documents: Tensor | None) -> Mask:
-        """What may see what among the positions of `ids` [B, S]; for all layers with the same `window`.
+    def positions(self, ids: Tensor) -> Tensor:
+        """The places [S] in the sequence of what attends and is attended to, for model inputs `ids` [B, ...]."""
+        ...
+
+    def mask(self, positions: Tensor, *, window: int | None, documents: Tensor | None) -> Mask:
+        """What may see what among `positions` [S]; for all layers with the same `window`.
 
         A position sees itself and what is before it: at most `window` positions, and only of its own document where
         `documents` [B, S] numbers them.
@@ -38,12 +42,13 @@ class AttentionKernel(Protocol):
 class ScaledDotProduct:
     """`torch.nn.functional.scaled_dot_product_attention`; a mask, where one is needed, is a matrix."""
 
-    def mask(self, ids: Tensor, *, window: int | None, documents: Tensor | None) -> Mask:
-        length = ids.shape[1]
-        if documents is None and (window is None or window >= length):
+    def positions(self, ids: Tensor) -> Tensor:
+        return torch.arange(ids.shape[1], device=ids.device)
+
+    def mask(self, positions: Tensor, *, window: int | None, documents: Tensor | None) -> Mask:
+        if documents is None and (window is None or window >= len(positions)):
             return None
-        at = torch.arange(length, device=ids.device)
-        seen = _seen(at[:, None], at, window)
+        seen = visible(positions[:, None], positions, window)
         if documents is not None:
             seen = seen & (documents[:, None, :, None] == documents[:, None, None, :])
         return seen
@@ -56,18 +61,21 @@ class ScaledDotProduct:
 class Flex:
     """`torch.nn.attention.flex_attention`; forward only on a CPU."""
 
-    def mask(self, ids: Tensor, *, window: int | None, documents: Tensor | None) -> Mask:
+    def positions(self, ids: Tensor) -> Tensor:
+        return torch.arange(ids.shape[1], device=ids.device)
+
+    def mask(self, positions: Tensor, *, window: int | None, documents: Tensor | None) -> Mask:
         from torch.nn.attention.flex_attention import create_block_mask
 
         def seen(sequence: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            visible = _seen(query, key, window)
+            seen = visible(query, key, window)
             if documents is not None:
-                visible = visible & (documents[sequence, query] == documents[sequence, key])
-            return visible
+                seen = seen & (documents[sequence, query] == documents[sequence, key])
+            return seen
 
-        sequences, length = ids.shape
-        per_sequence = None if documents is None else sequences
-        return create_block_mask(seen, per_sequence, None, length, length, device=ids.device)
+        length = len(positions)
+        per_sequence = None if documents is None else documents.shape[0]
+        return create_block_mask(seen, per_sequence, None, length, length, device=positions.device)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask) -> Tensor:
         from torch.nn.attention.flex_attention import BlockMask, flex_attention
@@ -78,7 +86,8 @@ class Flex:
         return mixed
 
 
-def _seen(query: Tensor, key: Tensor, window: int | None) -> Tensor:
+def visible(query: Tensor, key: Tensor, window: int | None) -> Tensor:
+    """Whether a position `query` may see a position `key`."""
     causal = key <= query
     return causal if window is None else causal & (key > query - window)
 

@@ -6,6 +6,7 @@ parameter its first value. Without that, building on the meta device would run P
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -50,6 +51,17 @@ class LayerFactory(Protocol):
         """
         ...
 
+    def all_counts(self, counts: Tensor) -> Tensor:
+        """Rows per expert [E] over the whole sequences of this pass, of which `counts` [E] is this rank's part."""
+        ...
+
+    def apply_experts(self, experts: Callable[[Tensor, Tensor], Tensor], rows: Tensor, counts: Tensor) -> Tensor:
+        """What all experts make of `rows` [N, hidden], sorted by expert, `counts` [E] rows for each: [N, hidden].
+
+        `experts` does it for those that this rank holds.
+        """
+        ...
+
 
 class PlainLayers:
     """Plain torch layers, whole on every rank; an engine may shard them afterwards.
@@ -76,6 +88,12 @@ class PlainLayers:
     def add_loss(self, output: Tensor, loss: Tensor) -> Tensor:
         added: Tensor = _AddLoss.apply(output, loss / self._loss_tokens)  # type: ignore[no-untyped-call]
         return added
+
+    def all_counts(self, counts: Tensor) -> Tensor:
+        return counts
+
+    def apply_experts(self, experts: Callable[[Tensor, Tensor], Tensor], rows: Tensor, counts: Tensor) -> Tensor:
+        return experts(rows, counts)
 
 
 class GroupedLinear(nn.Module):

@@ -22,13 +22,13 @@ class Rotary:
     sines: Tensor
 
     @classmethod
-    def of(cls, config: DecoderConfig, positions: int, device: torch.device) -> Rotary:
-        """The tables for positions 0 to `positions` - 1."""
-        exponents = torch.arange(0, config.head_dim, 2, device=device, dtype=torch.float32) / config.head_dim
+    def of(cls, config: DecoderConfig, positions: Tensor) -> Rotary:
+        """The tables for integer `positions` [S]."""
+        exponents = torch.arange(0, config.head_dim, 2, device=positions.device, dtype=torch.float32) / config.head_dim
         frequencies = config.rope_theta**-exponents
         if config.rope_scaling is not None:
             frequencies = stretch(frequencies, config.rope_scaling)
-        angles = torch.outer(torch.arange(positions, device=device, dtype=torch.float32), frequencies)
+        angles = torch.outer(positions.float(), frequencies)
         angles = torch.cat((angles, angles), dim=-1)
         return cls(cosines=angles.cos(), sines=angles.sin())
 

@@ -16,8 +16,8 @@ class ShardingPlan:
 
     `units`: modules whose parameters are gathered together, just before they are used; what is left over is gathered
     with the root.
-    `columns` and `rows`: linear modules that ranks may share by output and by input features (Shoeybi et al., 2019);
-    what is in neither is whole on every rank, or shared by vocabulary.
+    `columns` and `rows`: linear modules that ranks may share by output and by input features (Shoeybi et al., 2019).
+    `vocabulary`: the embedding and the linear head that they may share by token. The rest is whole on every rank.
     `experts`: modules each of whose parameters holds one slice per expert along its first dimension. The slices are
     the logical tensors: `experts.gate_proj.weight` holds `experts.0.gate_proj.weight` and so on.
     """
@@ -25,6 +25,7 @@ class ShardingPlan:
     units: tuple[str, ...]
     columns: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ("model.embed_tokens", "lm_head")
     experts: tuple[str, ...] = ()
 
     def unit_modules(self, model: nn.Module) -> Iterator[nn.Module]:
@@ -33,10 +34,18 @@ class ShardingPlan:
             if name and any(_matches(name, pattern) for pattern in self.units):
                 yield module
 
-    def split(self, module: str) -> Literal["columns", "rows"] | None:
-        """How ranks may share the linear module of this name, if they may."""
+    def expert_modules(self, model: nn.Module) -> Iterator[nn.Module]:
+        """The modules of `model` that hold experts, in the order in which they are defined."""
+        for name, module in model.named_modules():
+            if name and any(_matches(name, pattern) for pattern in self.experts):
+                yield module
+
+    def split(self, module: str) -> Literal["columns", "rows", "vocabulary"] | None:
+        """How ranks may share the module of this name, if they may."""
         if any(_matches(module, pattern) for pattern in self.columns):
             return "columns"
+        if any(_matches(module, pattern) for pattern in self.vocabulary):
+            return "vocabulary"
         return "rows" if any(_matches(module, pattern) for pattern in self.rows) else None
 
     def expert_tensor(self, parameter: str, expert: int) -> str | None:

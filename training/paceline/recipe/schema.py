@@ -33,6 +33,37 @@ class Batch(Record):
     micro_sequences: int = Field(ge=1, description="sequences per forward pass of one rank")
 
 
+class Parallelism(Record):
+    """Along which axes ranks share the work; what an accelerator, a world and a model allow is checked when they are
+    known (paceline/plan/layout.py). All degrees of one: every rank has its own part of the batch, and all parameters
+    are sharded over all ranks."""
+
+    dp_replicate: int = Field(default=1, ge=1, description="copies of the sharded parameters, each with its own data")
+    dp_shard: int | None = Field(default=None, ge=1, description="ranks that shard one copy; null: all that are left")
+    cp: int = Field(default=1, ge=1, description="context parallel: ranks that share the positions of a sequence")
+    ep: int = Field(default=1, ge=1, description="expert parallel: ranks of dp_shard that share the experts of a layer")
+    tp: int = Field(default=1, ge=1, description="tensor parallel: ranks that share every matrix product")
+    sequence_parallel: bool = Field(default=True, description="tp ranks also share the positions between the products")
+    pp: int = Field(default=1, ge=1, description="pipeline parallel: ranks that share the layers")
+    pp_schedule: Literal["1f1b", "zero_bubble"] = Field(
+        default="1f1b", description="zero_bubble fills waiting times with the gradients of weights"
+    )
+    stages_per_rank: int = Field(default=1, ge=1, description="of the pipeline; above 1 they are interleaved")
+
+
+class Compute(Record):
+    """How a rank computes: speed and memory for accuracy or work. Parameters and sums over ranks are float32."""
+
+    precision: Literal["float32", "bfloat16", "float8"] = Field(
+        default="float32", description="of matrix products; float8 only on hardware that has it, the rest is bfloat16"
+    )
+    activation_checkpointing: Literal["none", "selective", "full"] = Field(
+        default="none", description="what backward computes again: nothing, all but matrix products, or all of a layer"
+    )
+    checkpoint_every: int = Field(default=1, ge=1, description="of how many layers one is checkpointed")
+    compile: bool = Field(default=False, description="compile every layer with torch.compile")
+
+
 class Optimizer(Record):
     name: Literal["adamw"] = "adamw"
     learning_rate: float = Field(gt=0, description="peak of the schedule")
@@ -71,6 +102,8 @@ class Recipe(Record):
     model: ModelChoice
     data: DataChoice = DataChoice()
     batch: Batch
+    parallelism: Parallelism = Parallelism()
+    compute: Compute = Compute()
     optimizer: Optimizer
     schedule: Schedule
     checkpoint: Checkpointing = Checkpointing()

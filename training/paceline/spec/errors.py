@@ -2,6 +2,7 @@
 
 PacelineError
 ├── ParameterError    a team or platform file is wrong
+├── StackError        a stack cannot be synthesized, or breaks a rule
 ├── RecipeError       a recipe or an override is wrong
 ├── DataError         a dataset is missing, short or altered
 ├── CheckpointError   a checkpoint does not exist or does not verify
@@ -66,6 +67,10 @@ class PacelineError(Exception):
 
 class ParameterError(PacelineError):
     """A team or platform parameter file is wrong."""
+
+
+class StackError(PacelineError):
+    """A stack cannot be synthesized, or breaks a rule."""
 
 
 class RecipeError(PacelineError):

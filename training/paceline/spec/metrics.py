@@ -37,6 +37,24 @@ SPARES = "paceline_spare_nodes"
 SPARES_WANTED = "paceline_spare_nodes_wanted"
 NODES_LOST = "paceline_nodes_lost_total"
 
+# What paceline's controller exports, always with the label `team`.
+HEAL_LEADS = "paceline_heal_leads"
+HEAL_NODES = "paceline_heal_nodes"
+HEAL_OUT = "paceline_heal_nodes_out"  # label `phase`
+HEAL_HELD = "paceline_heal_held"
+HEAL_REFUSED = "paceline_heal_refused"
+HEAL_ROUND_TIMESTAMP = "paceline_heal_last_round_timestamp_seconds"
+
+# What the health agent of a node exports, always with the label `node`.
+CHECK_RESULT = "paceline_health_check_result"
+CHECK_SECONDS = "paceline_health_check_seconds"
+CHECK_TIMESTAMP = "paceline_health_check_timestamp_seconds"
+FINDINGS = "paceline_health_findings_total"
+UNFIT = "paceline_health_unfit"
+AGENT_CPU_SECONDS = "paceline_agent_cpu_seconds_total"
+AGENT_MEMORY_BYTES = "paceline_agent_resident_bytes"
+AGENT_STRETCH = "paceline_agent_stretch_ratio"
+
 METRICS: dict[str, Metric] = {
     **_metrics(
         "paceline",
@@ -51,6 +69,24 @@ METRICS: dict[str, Metric] = {
         (SPARES, "gauge", "nodes that stand by and are healthy"),
         (SPARES_WANTED, "gauge", "nodes that should stand by"),
         (NODES_LOST, "counter", "nodes that left a run without saying so"),
+        (HEAL_LEADS, "gauge", "1 in the controller that acts, 0 in those that stand by"),
+        (HEAL_NODES, "gauge", "nodes of the fleet"),
+        (HEAL_OUT, "gauge", "nodes out of service, by phase of their incident"),
+        (HEAL_HELD, "gauge", "actions that are due and held by the breaker or the rate limit"),
+        (HEAL_REFUSED, "gauge", "nodes about which the cluster refused what the controller asked"),
+        (HEAL_ROUND_TIMESTAMP, "gauge", "when the controller last looked at every node, s since the epoch"),
+    ),
+    **_metrics(
+        "paceline-agent",
+        "paceline.spec.metrics",
+        (CHECK_RESULT, "gauge", "1 for what the check said last, by `result`: pass, fail or unknown"),
+        (CHECK_SECONDS, "gauge", "how long the check took, s"),
+        (CHECK_TIMESTAMP, "gauge", "when the check ended last, s since the epoch"),
+        (FINDINGS, "counter", "failures that were new, by `fault`"),
+        (UNFIT, "gauge", "1 while the node should be out of its job"),
+        (AGENT_CPU_SECONDS, "counter", "processor time of the agent and its commands, s"),
+        (AGENT_MEMORY_BYTES, "gauge", "memory of the agent, bytes"),
+        (AGENT_STRETCH, "gauge", "by how much periods are stretched to stay within the budget"),
     ),
     **_metrics(
         "dcgm-exporter",

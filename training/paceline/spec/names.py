@@ -16,9 +16,29 @@ LABEL_ZONE_ID = "paceline.dev/zone-id"
 ROLE_SYSTEM = "system"
 ROLE_ACCELERATOR = "accelerator"
 
+# What healer and agent write on a node, as JSON of spec.healing and spec.health. Each key has one writer.
+ANNOTATION_CASE = "paceline.dev/case"  # the healer: a Case
+ANNOTATION_ORDER = "paceline.dev/order"  # the healer: an Order
+ANNOTATION_FINDINGS = "paceline.dev/findings"  # the agent: a list of Finding, those that did not pass
+ANNOTATION_ANSWER = "paceline.dev/answer"  # the agent: the Answer to the last order
+
+# Keeps jobs from a node that joined and has not passed its tests: nodes register with it.
+TAINT_UNTESTED = "paceline.dev/untested"
+
 # Taints that keep everything but jobs from accelerator nodes: key and value by family. The keys are those that the
 # vendors' device plugins tolerate.
 TAINTS = {"nvidia": ("nvidia.com/gpu", "present"), "neuron": ("aws.amazon.com/neuron", "present")}
+
+# Environment of the controller's and agents' pods.
+ENV_TEAM = "PACELINE_TEAM"
+ENV_POD = "PACELINE_POD"
+
+# A condition of Kubernetes nodes, and the taint of those that should get no new work.
+CONDITION_HEALTHY = "PacelineHealthy"
+TAINT_UNHEALTHY = "paceline.dev/unhealthy"
+
+# In a node's directory: where its supervisor hears its health agent (spec.health.Verdict, one a line).
+HEALTH_SOCKET = "health.sock"
 
 # Environment of every process of a run.
 ENV_RUN_TOKEN = "PACELINE_RUN_TOKEN"

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from paceline.checkpoint.repository import CheckpointRepository
 from paceline.clients.object_store import open_store
 from paceline.journal.writer import Journal
+from paceline.plan.layout import derive
+from paceline.recipe.schema import Recipe
 from paceline.spec.errors import CheckpointError, PacelineError
 from paceline.spec.events import CheckpointCommitted, CheckpointFailed, CheckpointRejected, now
 from paceline.spec.job import JobSpec
@@ -24,6 +26,7 @@ class Committer:
 
     def __init__(self, job: JobSpec, journal: Journal) -> None:
         self._job = job
+        self._recipe = Recipe.model_validate(job.recipe)
         self._journal = journal
         self._repository: CheckpointRepository | None = None
         self._committing: asyncio.Task[None] | None = None
@@ -70,7 +73,7 @@ class Committer:
             image_digest=self._job.image_digest,
             data_order=self._job.data_order,
             world_size=len(shards),
-            layout={"dp_shard": len(shards)},
+            layout=derive(self._recipe, len(shards)).degrees,
             trainer=shards[0].trainer,
             files=tuple(shard.file for shard in shards),
             parent=self._parent,

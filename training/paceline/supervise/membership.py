@@ -42,7 +42,8 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
     """What broke the generation that `assignment` opened.
 
     When a node is lost, the failures of its peers are consequences and not reported. While a node is suspected the
-    cause is not known yet, unless a peer of it has failed too: then the node is taken as lost.
+    cause is not known yet, unless a peer of it has failed too: then the node is taken as lost. A node that its health
+    agent calls unfit is a fault once a spare can take its place: until then it goes on for as long as it can.
     """
     members = [views.get(m.node) for m in assignment.members]
     failed = [v for v in members if v is not None and v.present and _failed_in(v.status, assignment.generation)]
@@ -61,6 +62,8 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
         return Waiting(reason=f"the connection to {', '.join(suspected)} broke a moment ago")
     if lost:
         return lost
+    if unfit := _replaceable(assignment, views):
+        return unfit
     return [
         Fault(
             node=view.status.node,
@@ -70,6 +73,23 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
         )
         for view in failed
     ]
+
+
+def _replaceable(assignment: Assignment, views: Mapping[str, NodeView]) -> list[Fault]:
+    """The members that are unfit, as many as there are spares for."""
+    seen = [v.status for v in views.values() if v.present and not v.suspected and v.status.failure is None]
+    spares = [s for s in seen if s.ready and s.unfit is None and assignment.member(s.node) is None]
+    found = [
+        Fault(
+            node=status.node,
+            fault=status.unfit.fault or status.unfit.check,
+            fault_class="node_unfit",
+            evidence=status.unfit.evidence,
+        )
+        for status in seen
+        if status.unfit is not None and assignment.member(status.node) is not None
+    ]
+    return found[: len(spares)]
 
 
 def plan_generation(
@@ -95,15 +115,15 @@ def plan_generation(
         for member in previous.members:
             if member.node in usable and _is_same_supervisor(member, usable[member.node]):
                 places[member.first_rank // workers_per_node] = member.node
-    kept = {node for node in places if node is not None}
-    if late := sorted(kept - set(ready)):
+    spares = sorted(n for n, s in ready.items() if n not in places and s.unfit is None)
+    vacant = [index for index, node in enumerate(places) if node is None]
+    unfit = [index for index, node in enumerate(places) if node is not None and usable[node].unfit is not None]
+    for index, spare in zip((*vacant, *unfit), spares, strict=False):
+        places[index] = spare
+    if late := sorted(node for node in places if node is not None and node not in ready):
         return Waiting(reason=f"standbys of {', '.join(late)} are not ready")
-    spares = sorted(set(ready) - kept)
-    for index, node in enumerate(places):
-        if node is None:
-            if not spares:
-                return Waiting(reason=f"{len(ready)} of {nodes} nodes are ready")
-            places[index] = spares.pop(0)
+    if None in places:
+        return Waiting(reason=f"{len(ready)} of {nodes} nodes are ready")
     members = tuple(
         _member(ready[node], index * workers_per_node) for index, node in enumerate(places) if node is not None
     )

@@ -21,8 +21,9 @@ from paceline.data.transfer import fetch
 from paceline.journal.writer import Journal
 from paceline.spec.errors import DataError
 from paceline.spec.events import Activity, PhaseChanged
+from paceline.spec.health import Finding, Verdict
 from paceline.spec.job import JobSpec
-from paceline.spec.names import ENV_RUN_TOKEN
+from paceline.spec.names import ENV_RUN_TOKEN, HEALTH_SOCKET
 from paceline.supervise import peer
 from paceline.supervise.crew import Crew, worker_command
 from paceline.supervise.memory import NodeMemory, is_snapshot
@@ -69,6 +70,7 @@ class NodeSupervisor:
         self._spawning: asyncio.Task[None] | None = None
         self._stopping = False
         self._failure: Failure | None = None
+        self._unfit: Finding | None = None
         self._unpromoted: Failure | None = None
         self._staged = False
         self._ended = False
@@ -81,9 +83,10 @@ class NodeSupervisor:
         self._phase(Activity.INITIALISE)
         staging = guarded(self._stage())
         reporting = guarded(self._keep_reporting())
+        hearing = guarded(self._hear_health())
         await self._left.wait()
         self._replicator.stop()
-        for task in (staging, reporting, self._adopting):
+        for task in (staging, reporting, hearing, self._adopting):
             if task is not None:
                 task.cancel()
         if self._spawning is not None:
@@ -166,6 +169,7 @@ class NodeSupervisor:
             store_port=self._standby.store_port if self._standby is not None else None,
             ready=ready,
             failure=self._failure,
+            unfit=self._unfit,
             following=self._following,
             workers=self._workers_status(),
             held=tuple(self.memory.held()),
@@ -173,6 +177,28 @@ class NodeSupervisor:
             uploading=self._persister.uploading,
             upload_failure=self._persister.failure,
         )
+
+    async def _hear_health(self) -> None:
+        """What the health agent of this node says, for as long as it lasts. An agent that is gone has not taken back
+        what it said."""
+
+        async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                async for line in reader:
+                    self._unfit = Verdict.model_validate_json(line).unfit
+                    self._dirty.set()
+            except (ConnectionError, ValueError):
+                pass  # a stranger, or half a line: what was heard before holds
+            finally:
+                writer.close()
+
+        try:
+            server = await asyncio.start_unix_server(hear, self.directory / HEALTH_SOCKET)
+        except OSError as error:  # a path that is too long for a socket
+            print(f"{self.directory / HEALTH_SOCKET}: {error}; no health agent is heard", file=sys.stderr)  # noqa: T201
+            return
+        async with server:
+            await server.serve_forever()
 
     def _workers_status(self) -> WorkersStatus | None:
         if self._following is None:

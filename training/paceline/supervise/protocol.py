@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter
 
 from paceline.spec.base import Record
 from paceline.spec.errors import PacelineError
+from paceline.spec.health import Finding
 from paceline.spec.manifest import CheckpointFile, TrainerState
 
 
@@ -119,6 +120,7 @@ class NodeStatus(Record):
     store_port: int | None
     ready: bool
     failure: Failure | None = Field(default=None, description="why this node can never serve the run")
+    unfit: Finding | None = Field(default=None, description="why its health agent wants it to leave the run")
     following: Assignment | None = None
     workers: WorkersStatus | None = None
     held: tuple[HeldShard, ...] = ()

@@ -99,9 +99,10 @@ class Worker:
             dataset,
             order,
             sequences_per_step=recipe.sequences_per_step,
-            rank=promotion.rank,
-            world_size=promotion.world_size,
+            rank=layout.data_rank(promotion.rank),
+            world_size=layout.data_ranks,
             micro_sequences=layout.micro_sequences,
+            witness=layout.is_witness(promotion.rank),
         ) as loader:
             loop = TrainingLoop(
                 recipe=recipe,
@@ -154,8 +155,8 @@ class Worker:
     def _from_manifest(self, promotion: Promote) -> tuple[TrainerState, int]:
         repository = CheckpointRepository(open_store(self._job.checkpoints, CheckpointError))
         manifest = repository.manifest(promotion.restore_step)
-        same_world = manifest.world_size == promotion.world_size
-        files = [f for f in manifest.files if f.rank == promotion.rank or not same_world]
+        # in the layout that it was written in, a rank needs its own file only
+        files = sorted(manifest.files, key=lambda file: file.rank != promotion.rank)
         return manifest.trainer, fill(self._engine.state(), repository.contents(manifest.step, files))
 
     def _snapshot_ready(

@@ -26,7 +26,9 @@ def order_of(dataset: TokenDataset) -> SampleOrder:
     return SampleOrder(seed=5, num_samples=dataset.num_windows)
 
 
-def loader(dataset: TokenDataset, rank: int = 0, world_size: int = 1, micro_sequences: int = 1) -> Loader:
+def loader(
+    dataset: TokenDataset, rank: int = 0, world_size: int = 1, micro_sequences: int = 1, *, witness: bool = True
+) -> Loader:
     return Loader(
         dataset,
         order_of(dataset),
@@ -34,6 +36,7 @@ def loader(dataset: TokenDataset, rank: int = 0, world_size: int = 1, micro_sequ
         rank=rank,
         world_size=world_size,
         micro_sequences=micro_sequences,
+        witness=witness,
     )
 
 
@@ -105,6 +108,13 @@ def test_an_error_while_reading_ahead_surfaces_in_its_step(
         with pytest.raises(OSError, match="went away"):
             one.step(1)
         assert one.step(2).first_index == 2 * SEQUENCES
+
+
+def test_who_is_no_witness_reads_the_same_and_counts_for_nothing(dataset: TokenDataset) -> None:
+    with loader(dataset) as one, loader(dataset, witness=False) as other:
+        counted, not_counted = one.step(1), other.step(1)
+    assert torch.equal(counted.microbatches[0].inputs, not_counted.microbatches[0].inputs)
+    assert counted.digest.any() and not not_counted.digest.any()
 
 
 def test_closing_ends_the_thread(dataset: TokenDataset) -> None:

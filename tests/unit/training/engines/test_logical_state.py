@@ -6,26 +6,26 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from torch.distributed.device_mesh import DeviceMesh
 
 from paceline.engines.base import LogicalShard
+from paceline.engines.torch.mesh import Mesh
 from paceline.engines.torch.optimizer import ShardedAdamW
-from paceline.engines.torch.parallelize import build_sharded
+from paceline.engines.torch.parallelize import build
 from paceline.engines.torch.process_group import join_alone, leave
 from paceline.engines.torch.state import logical
 from paceline.models.families import FAMILIES
 from paceline.models.initialise import initialise
-from paceline.models.layers import PlainLayers
 from paceline.models.registry import BLUEPRINTS
 from paceline.models.sharding import ShardingPlan
-from paceline.recipe.schema import Optimizer
+from paceline.plan.layout import derive
+from paceline.recipe.schema import Recipe
 
 PLAN = ShardingPlan(units=(), experts=("mlp.experts",))
 
 
 @pytest.fixture
-def mesh() -> Iterator[DeviceMesh]:
-    yield join_alone()
+def mesh(recipe: Recipe) -> Iterator[Mesh]:
+    yield Mesh.of(derive(recipe, 1), join_alone())
     leave()
 
 
@@ -64,11 +64,11 @@ def test_a_slice_is_the_live_storage() -> None:
 
 
 @pytest.mark.parametrize("family", ["mixtral", "qwen3_moe"])
-def test_an_engines_state_has_hugging_faces_names(mesh: DeviceMesh, family: str) -> None:
+def test_an_engines_state_has_hugging_faces_names(mesh: Mesh, recipe: Recipe, family: str) -> None:
     config = FAMILIES[family].preset("debug", vocabulary=64)
     blueprint = BLUEPRINTS[family]("debug", 64)
-    model = build_sharded(blueprint, PlainLayers(), mesh, seed=3)
-    state = ShardedAdamW(model, Optimizer(learning_rate=1e-3), blueprint.sharding).state()
+    stages = build(blueprint, recipe, mesh, seed=3)
+    state = ShardedAdamW(stages, recipe.optimizer, blueprint.sharding).state()
     parameters = {name: shard.global_shape for name, shard in state.items() if not name.startswith("optimizer.")}
     assert parameters == config.tensors()
     for name, shape in parameters.items():

@@ -7,11 +7,11 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
+from paceline.engines.torch.mesh import Mesh
 from paceline.engines.torch.optimizer import ShardedAdamW
-from paceline.engines.torch.parallelize import build_sharded
+from paceline.engines.torch.parallelize import build
 from paceline.engines.torch.process_group import join_alone, leave
 from paceline.models.blueprint import Blueprint
 from paceline.models.initialise import initialise
@@ -19,12 +19,13 @@ from paceline.models.layers import PlainLayers
 from paceline.models.llama.config import LlamaConfig
 from paceline.models.llama.model import Llama
 from paceline.models.llama.sharding import PLAN
-from paceline.recipe.schema import Optimizer
+from paceline.plan.layout import derive
+from paceline.recipe.schema import Optimizer, Recipe
 
 
 @pytest.fixture
-def mesh() -> Iterator[DeviceMesh]:
-    yield join_alone()
+def mesh(recipe: Recipe) -> Iterator[Mesh]:
+    yield Mesh.of(derive(recipe, 1), join_alone())
     leave()
 
 
@@ -33,16 +34,17 @@ def blueprint(*, tied: bool) -> Blueprint:
     return Blueprint(build=partial(Llama, config), sharding=PLAN, initializer_range=0.02)
 
 
-def test_every_parameter_is_sharded_and_set(mesh: DeviceMesh) -> None:
-    model = build_sharded(blueprint(tied=False), PlainLayers(), mesh, seed=0)
-    for name, parameter in model.named_parameters():
+def test_every_parameter_is_sharded_and_set(mesh: Mesh, recipe: Recipe) -> None:
+    [stage] = build(blueprint(tied=False), recipe, mesh, seed=0)
+    for name, parameter in stage.model.named_parameters():
         assert isinstance(parameter, DTensor) and not parameter.is_meta
         assert (parameter.to_local() == 1).all() == name.endswith("norm.weight")
 
 
-def test_a_tied_head_stays_tied_and_gets_both_gradients(mesh: DeviceMesh) -> None:
-    model = build_sharded(blueprint(tied=True), PlainLayers(), mesh, seed=0)
-    optimizer = ShardedAdamW(model, Optimizer(learning_rate=1e-3, weight_decay=0.0), PLAN)
+def test_a_tied_head_stays_tied_and_gets_both_gradients(mesh: Mesh, recipe: Recipe) -> None:
+    stages = build(blueprint(tied=True), recipe, mesh, seed=0)
+    model = stages[0].model
+    optimizer = ShardedAdamW(stages, Optimizer(learning_rate=1e-3, weight_decay=0.0), PLAN)
     assert [name for name in optimizer.state() if "lm_head" in name] == []
     plain = blueprint(tied=True).build(PlainLayers())
     for name, parameter in plain.named_parameters():

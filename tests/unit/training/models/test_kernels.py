@@ -39,13 +39,13 @@ def test_every_kernel_computes_attention(name: str, window: int | None, cuts: li
     key, value = torch.randn(2, 2, 2, 12, 16, generator=generator)
     documents = None if cuts is None else torch.tensor(cuts).view(2, 12).cumsum(dim=1)
     kernel = KERNELS[name]
-    mask = kernel.mask(torch.zeros(2, 12, dtype=torch.int64), window=window, documents=documents)
+    mask = kernel.mask(kernel.positions(torch.zeros(2, 12, dtype=torch.int64)), window=window, documents=documents)
     expected = brute_force(query, key, value, window, documents)
     torch.testing.assert_close(kernel.attend(query, key, value, mask), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_plain_causal_attention_needs_no_mask() -> None:
-    ids = torch.zeros(1, 8, dtype=torch.int64)
-    assert KERNELS["sdpa"].mask(ids, window=None, documents=None) is None
-    assert KERNELS["sdpa"].mask(ids, window=8, documents=None) is None
-    assert KERNELS["sdpa"].mask(ids, window=7, documents=None) is not None
+    positions = torch.arange(8)
+    assert KERNELS["sdpa"].mask(positions, window=None, documents=None) is None
+    assert KERNELS["sdpa"].mask(positions, window=8, documents=None) is None
+    assert KERNELS["sdpa"].mask(positions, window=7, documents=None) is not None

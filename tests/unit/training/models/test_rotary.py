@@ -16,7 +16,7 @@ CONFIG = dataclasses.replace(LlamaConfig.preset("debug"), head_dim=8)
 def test_rotation_keeps_lengths_and_depends_on_distance_only() -> None:
     generator = torch.Generator().manual_seed(2)
     query, key = torch.randn(2, 1, 1, 1, 8, generator=generator).expand(2, 1, 1, 20, 8)
-    rotary = Rotary.of(CONFIG, 20, torch.device("cpu"))
+    rotary = Rotary.of(CONFIG, torch.arange(20))
     turned_query, turned_key = rotary.turn(query)[0, 0], rotary.turn(key)[0, 0]
     torch.testing.assert_close(turned_query.norm(dim=-1), query[0, 0].norm(dim=-1))
     scores = turned_query @ turned_key.T
@@ -40,8 +40,8 @@ def test_a_wave_between_is_mixed() -> None:
 
 
 def test_only_a_configuration_that_says_so_is_stretched() -> None:
-    plain = Rotary.of(CONFIG, 20, torch.device("cpu"))
+    plain = Rotary.of(CONFIG, torch.arange(20))
     scaling = RopeScaling(factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64)
-    scaled = Rotary.of(dataclasses.replace(CONFIG, rope_scaling=scaling), 20, torch.device("cpu"))
+    scaled = Rotary.of(dataclasses.replace(CONFIG, rope_scaling=scaling), torch.arange(20))
     assert torch.equal(plain.cosines[:, 0], scaled.cosines[:, 0])
     assert not torch.isclose(plain.cosines[-1, 3], scaled.cosines[-1, 3])

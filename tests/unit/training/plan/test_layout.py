@@ -5,17 +5,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from paceline.plan.layout import Layout, derive
-from paceline.recipe.schema import Batch, DataChoice, ModelChoice, Optimizer, Recipe, Schedule
+from paceline.recipe.schema import Batch, DataChoice, ModelChoice, Optimizer, Parallelism, Recipe, Schedule
 from paceline.spec.errors import RecipeError
 
 
-def recipe(sequences: int, micro: int) -> Recipe:
+def recipe(sequences: int, micro: int, family: str = "llama", **parallelism: object) -> Recipe:
     return Recipe(
         name="layouts",
         description="a batch to share",
-        model=ModelChoice(preset="debug"),
+        model=ModelChoice.model_validate({"family": family, "preset": "debug"}),
         data=DataChoice(sequence_length=256),
         batch=Batch(tokens=256 * sequences, micro_sequences=micro),
+        parallelism=Parallelism.model_validate(parallelism),
         optimizer=Optimizer(learning_rate=1e-3),
         schedule=Schedule(steps=1),
     )
@@ -67,3 +68,76 @@ def test_a_smaller_pass_is_proposed_where_it_helps() -> None:
     with pytest.raises(RecipeError, match="cannot share") as caught:
         derive(recipe(12, 4), 2)
     assert "or batch.micro_sequences to 3" in (caught.value.problems[0].hint or "")
+
+
+DEGREES = st.fixed_dictionaries(
+    {
+        "pp": st.sampled_from([1, 2, 4]),
+        "dp_replicate": st.integers(1, 3),
+        "cp": st.sampled_from([1, 2, 4]),
+        "ep": st.sampled_from([1, 2, 4]),
+        "tp": st.sampled_from([1, 2, 4]),
+    }
+)
+
+
+@given(degrees=DEGREES, shards=st.integers(1, 4))
+def test_every_rank_has_a_place_and_every_part_of_the_batch_one_witness(degrees: dict[str, int], shards: int) -> None:
+    shards *= degrees["ep"]
+    data_ranks = degrees["dp_replicate"] * shards
+    world = data_ranks * degrees["pp"] * degrees["cp"] * degrees["tp"]
+    layout = derive(recipe(data_ranks * 4, 1, "mixtral", **degrees), world)
+    readers = [layout.data_rank(rank) for rank in range(world)]
+    assert {readers.count(part) for part in range(data_ranks)} == {world // data_ranks}
+    witnesses = [layout.data_rank(rank) for rank in range(world) if layout.is_witness(rank)]
+    assert sorted(witnesses) == list(range(data_ranks))
+
+
+def test_what_is_left_of_the_world_shards() -> None:
+    layout = derive(recipe(16, 1, tp=2, pp=2, dp_replicate=2), 16)
+    assert (layout.dp_shard, layout.data_ranks, layout.micro_steps) == (2, 4, 4)
+    assert layout.degrees == {"pp": 2, "dp_replicate": 2, "dp_shard": 2, "tp": 2}
+
+
+@pytest.mark.parametrize(
+    ("family", "parallelism", "world", "message", "hint"),
+    [
+        ("llama", {"tp": 3}, 3, "tp: 3 does not divide the 4 key/value heads", "set parallelism.tp to 2 or 4"),
+        ("llama", {"tp": 8}, 8, "tp: 8 does not divide the 4 key/value heads", "set parallelism.tp to 4"),
+        ("llama", {"ep": 2}, 2, "llama `debug` has no experts", "set parallelism.ep to 1"),
+        ("mixtral", {"ep": 3}, 3, "ep: 3 does not divide the 4 experts", "set parallelism.ep to 2 or 4"),
+        ("mixtral", {"ep": 4}, 2, "ep: 4 does not divide parallelism.dp_shard, which is 2", "set parallelism.ep to 2"),
+        ("llama", {"pp": 8}, 8, "8 stages need as many layers", "set parallelism.pp to 4 or less"),
+        ("llama", {"pp": 2, "stages_per_rank": 3}, 2, "6 stages need as many", "set parallelism.stages_per_rank to 2"),
+        ("llama", {"stages_per_rank": 2}, 1, "there is no pipeline", "set parallelism.pp"),
+        ("llama", {"cp": 3}, 3, "256 positions cannot be shared in 6 pieces", "set data.sequence_length to 252 or 258"),
+        ("llama", {"tp": 2}, 3, "3 ranks cannot be shared by tp 2", "use 2 or 4 ranks"),
+        ("llama", {"dp_shard": 4, "tp": 2}, 4, "tp 2 x dp_shard 4 is 8 ranks, not 4", "set parallelism.dp_shard to 2"),
+        (
+            "llama",
+            {"pp": 4},
+            16,
+            "2 passes per data rank, a pipeline of 4 needs at least 4",
+            "set batch.tokens to 8192",
+        ),
+    ],
+)
+def test_what_a_model_or_a_world_does_not_allow(
+    family: str, parallelism: dict[str, int], world: int, message: str, hint: str
+) -> None:
+    sequences = 24 if world == 3 else 16
+    with pytest.raises(RecipeError) as caught:
+        derive(recipe(sequences, 2, family, **parallelism), world)
+    assert [p.message for p in caught.value.problems if message in p.message], caught.value.render()
+    assert [p for p in caught.value.problems if message in p.message and hint in (p.hint or "")], caught.value.render()
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(RecipeError) as caught:
+        derive(recipe(7, 2, tp=3, ep=2), 6)
+    assert [p.message.split(":")[0] for p in caught.value.problems] == [
+        "parallelism.tp",
+        "parallelism.ep",
+        "data.sequence_length",
+        "batch.tokens",
+    ]

@@ -36,9 +36,12 @@ def make_job(tmp_path: Path) -> MakeJob:
     def make(**changes: Any) -> JobSpec:
         recipe = {
             "name": "test",
-            "seed": 0,
+            "description": "four sequences for two ranks",
+            "model": {"preset": "debug"},
+            "data": {"sequence_length": 16},
+            "optimizer": {"learning_rate": 1e-3},
             "schedule": {"steps": STEPS},
-            "batch": {"tokens": 64},
+            "batch": {"tokens": 64, "micro_sequences": 1},
             "checkpoint": {"keep": 2},
         }
         fields: dict[str, Any] = {

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paceline.spec.health import Finding, Result
 from paceline.supervise.membership import (
     NodeView,
     Waiting,
@@ -18,6 +21,17 @@ def held(rank: int, step: int, generation: int = 0) -> HeldShard:
     return HeldShard(rank=rank, step=step, generation=generation, bytes=1, digest=f"{rank}/{step}")
 
 
+def fallen_off_the_bus(node: str) -> Finding:
+    return Finding(
+        node=node,
+        check="gpu-xid",
+        result=Result.FAIL,
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+        fault="nvidia.xid.79",
+        evidence="GPU has fallen off the bus",
+    )
+
+
 def view(
     node: str,
     *,
@@ -27,6 +41,7 @@ def view(
     shards: tuple[HeldShard, ...] = (),
     workers: WorkersStatus | None = None,
     peer_port: int = 1,
+    unfit: bool = False,
 ) -> NodeView:
     status = NodeStatus(
         node=node,
@@ -37,6 +52,7 @@ def view(
         ready=ready,
         held=shards,
         workers=workers,
+        unfit=fallen_off_the_bus(node) if unfit else None,
     )
     return NodeView(status=status, present=present, suspected=suspected)
 
@@ -212,3 +228,39 @@ def test_every_generation_is_sound(items: list[NodeView], nodes: int, workers: i
             assert planned.generation == previous.generation + 1
             assert [m.node for m in planned.members] == [m.node for m in previous.members]
         previous = planned
+
+
+def test_a_node_that_its_agent_calls_unfit_gives_its_place_to_a_spare() -> None:
+    seen = views(view("a", unfit=True), view("b"), view("c"))
+
+    [fault] = find_faults(first(), seen)
+    assignment = opened(seen, first())
+
+    assert (fault.node, fault.fault, fault.fault_class) == ("a", "nvidia.xid.79", "node_unfit")
+    assert isinstance(assignment, Assignment)
+    assert [m.node for m in assignment.members] == ["c", "b"]
+
+
+def test_the_memory_of_an_unfit_node_still_serves() -> None:
+    seen = views(view("a", unfit=True, shards=(held(0, 7), held(1, 7))), view("b"), view("c"))
+
+    assignment = opened(seen, first())
+
+    assert isinstance(assignment, Assignment)
+    assert {source.node for source in assignment.restore.shards} == {"a"}
+
+
+def test_without_a_spare_an_unfit_node_goes_on_for_as_long_as_it_can() -> None:
+    for spare in (view("c", ready=False), view("c", unfit=True), view("c", present=False)):
+        seen = views(view("a", unfit=True), view("b"), spare)
+        assert find_faults(first(), seen) == []
+
+
+def test_an_unfit_node_is_no_spare_and_a_lost_member_goes_first() -> None:
+    seen = views(view("a", unfit=True), view("b", present=False), view("c"))
+
+    assignment = opened(seen, first())
+
+    assert isinstance(assignment, Assignment)
+    assert [m.node for m in assignment.members] == ["a", "c"]
+    assert isinstance(opened(views(view("a"), view("b", present=False), view("c", unfit=True)), first()), Waiting)

@@ -8,14 +8,17 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from paceline.checkpoint.segment import Segment
+from paceline.spec.health import Finding, Result, Verdict
 from paceline.spec.job import JobSpec
 from paceline.spec.manifest import TrainerState
+from paceline.spec.names import HEALTH_SOCKET
 from paceline.supervise import node as node_module
 from paceline.supervise import peer
 from paceline.supervise.memory import NodeMemory
@@ -148,6 +151,32 @@ def test_a_standby_that_is_killed_is_replaced_and_does_not_convict_its_node(play
         status = await scene.ready()
         assert status.failure is None
         assert scene.node._standby is not standby
+
+    play("trains", act)
+
+
+def test_what_the_health_agent_says_is_reported_and_taken_back(play: Callable[..., None], tmp_path: Path) -> None:
+    finding = Finding(
+        node="node-0",
+        check="gpu-xid",
+        result=Result.FAIL,
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+        fault="nvidia.xid.79",
+    )
+
+    async def say(line: bytes) -> None:
+        _, writer = await asyncio.open_unix_connection(tmp_path / HEALTH_SOCKET)
+        writer.write(line)
+        writer.close()
+        await writer.wait_closed()
+
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        await say(Verdict(unfit=finding).model_dump_json().encode() + b"\n")
+        assert (await scene.until(lambda s: s.unfit is not None)).unfit == finding
+        await say(b"nonsense\n")
+        await say(Verdict().model_dump_json().encode() + b"\n")
+        await scene.until(lambda s: s.unfit is None)
 
     play("trains", act)
 

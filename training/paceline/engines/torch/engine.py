@@ -1,4 +1,4 @@
-"""The default engine: PyTorch's own FSDP2, on gloo where there is no accelerator and on NCCL where there is CUDA.
+"""The default engine: PyTorch's own, on gloo where there is no accelerator and on NCCL where there is CUDA.
 
 A world of one runs the same code as any other.
 """
@@ -13,17 +13,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
-from torch.distributed.device_mesh import DeviceMesh
+from torch import Tensor
 
 from paceline.engines.base import Capabilities, Engine, LogicalShard, MicroBatch, RankContext, StepOut
+from paceline.engines.torch.accumulation import Accumulation
+from paceline.engines.torch.loss import summed_cross_entropy
+from paceline.engines.torch.mesh import Mesh
 from paceline.engines.torch.optimizer import ShardedAdamW
-from paceline.engines.torch.parallelize import ShardedModel, build_sharded
+from paceline.engines.torch.parallelize import build
+from paceline.engines.torch.pipeline_parallel import Pipeline
+from paceline.engines.torch.precision import has_float8, policy
 from paceline.engines.torch.process_group import join, join_alone, leave
-from paceline.models.layers import PlainLayers
 from paceline.models.registry import blueprint
 from paceline.plan.layout import Layout, derive
-from paceline.recipe.schema import Recipe
+from paceline.recipe.schema import Parallelism, Recipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,18 +35,18 @@ class _Group:
 
     recipe: Recipe
     vocabulary: int
-    mesh: DeviceMesh
+    mesh: Mesh
 
     @property
     def device(self) -> torch.device:
-        return torch.device(self.mesh.device_type)
+        return torch.device(self.mesh.data.device_type)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Training:
     """What `build` made."""
 
-    model: ShardedModel
+    passes: Accumulation | Pipeline
     optimizer: ShardedAdamW
 
 
@@ -71,14 +74,20 @@ class TorchEngine(Engine):
         self._training: _Training | None = None
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(accelerators=("cpu", "cuda"), axes=("dp_shard",))
+        return Capabilities(
+            accelerators=("cpu", "cuda"),
+            axes=("pp", "dp_replicate", "dp_shard", "cp", "ep", "tp"),
+            precisions=("float32", "bfloat16") + (("float8",) if has_float8() else ()),
+        )
 
     def plan(self, recipe: Recipe, world_size: int) -> Layout:
         return derive(recipe, world_size)
 
     def rehearse(self, recipe: Recipe, vocabulary: int) -> None:
+        recipe = recipe.model_copy(update={"parallelism": Parallelism()})
         try:
-            self._group = _Group(recipe=recipe, vocabulary=vocabulary, mesh=join_alone())
+            mesh = Mesh.of(derive(recipe, 1), join_alone())
+            self._group = _Group(recipe=recipe, vocabulary=vocabulary, mesh=mesh)
             self.build(initialise=True)
             zeros = torch.zeros(recipe.batch.micro_sequences, recipe.data.sequence_length, dtype=torch.int64)
             passes = [_Tokens(inputs=zeros, targets=zeros)] * 2  # the first without, the last with reduction
@@ -89,16 +98,27 @@ class TorchEngine(Engine):
             self.teardown()
 
     def setup(self, recipe: Recipe, vocabulary: int, context: RankContext) -> None:
-        self._group = _Group(recipe=recipe, vocabulary=vocabulary, mesh=join(context))
+        layout = derive(recipe, context.world_size)
+        self._group = _Group(recipe=recipe, vocabulary=vocabulary, mesh=Mesh.of(layout, join(context)))
 
     def build(self, *, initialise: bool) -> None:
-        group = self._joined
-        plan = blueprint(group.recipe.model, group.vocabulary)
-        seed = group.recipe.seed if initialise else None
-        layers = PlainLayers(loss_tokens=group.recipe.batch.tokens)
-        model = build_sharded(plan, layers, group.mesh, seed=seed)
-        optimizer = ShardedAdamW(model, group.recipe.optimizer, plan.sharding)
-        self._training = _Training(model=model, optimizer=optimizer)
+        group, recipe, mesh = self._joined, self._joined.recipe, self._joined.mesh
+        plan = blueprint(recipe.model, group.vocabulary)
+        stages = build(plan, recipe, mesh, seed=recipe.seed if initialise else None)
+
+        def loss(logits: Tensor, targets: Tensor) -> Tensor:
+            # a sum over the global number of tokens, so that adding up passes and ranks gives the exact mean
+            return summed_cross_entropy(logits, targets, mesh.tp, vocabulary=group.vocabulary) / recipe.batch.tokens
+
+        passes: Accumulation | Pipeline
+        if mesh.pp.size == 1:
+            passes = Accumulation(stages[0].model, mesh, loss=loss)
+        else:
+            dtype = policy(recipe.compute).param_dtype or torch.float32
+            pipeline = [(stage.index, stage.model) for stage in stages]
+            passes = Pipeline(pipeline, mesh, recipe, dtype=dtype, loss=loss)
+        optimizer = ShardedAdamW(stages, recipe.optimizer, plan.sharding)
+        self._training = _Training(passes=passes, optimizer=optimizer)
 
     def state(self) -> Mapping[str, LogicalShard]:
         return self._built.optimizer.state()
@@ -112,7 +132,9 @@ class TorchEngine(Engine):
         before_update: Callable[[], None],
     ) -> StepOut:
         group, training = self._joined, self._built
-        loss = self._accumulate_gradients(microbatches)
+        loss = training.passes.run(microbatches)
+        if group.mesh.tp.rank > 0:
+            loss = torch.zeros_like(loss)  # the first of them accounts for what all have computed
         before_update()
         # no rank leaves a sum before all have entered it: this is the fence that the protocol promises
         sums = torch.stack((loss, training.optimizer.squared_gradient_norm()))
@@ -139,21 +161,6 @@ class TorchEngine(Engine):
         self._training = None
         self._group = None
         leave()
-
-    def _accumulate_gradients(self, microbatches: Sequence[MicroBatch]) -> torch.Tensor:
-        """Forward and backward of all passes; this rank's part of the mean loss over the global batch, a scalar."""
-        group, model = self._joined, self._built.model
-        loss = torch.zeros((), device=group.device)
-        for number, batch in enumerate(microbatches, start=1):
-            # gradients are reduced over ranks once, in the last pass
-            model.set_requires_gradient_sync(number == len(microbatches))
-            logits = model(batch.inputs.to(group.device)).flatten(0, 1)
-            targets = batch.targets.to(group.device).flatten()
-            # a sum over the global number of tokens, so that adding up passes and ranks gives the exact mean
-            part = F.cross_entropy(logits.float(), targets, reduction="sum") / group.recipe.batch.tokens
-            torch.autograd.backward(part)
-            loss += part.detach()
-        return loss
 
     @property
     def _joined(self) -> _Group:

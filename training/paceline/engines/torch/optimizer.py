@@ -6,24 +6,29 @@ dispatch of distributed tensors, and its first-call cost after every restart, ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-from torch import nn
+import torch.distributed as dist
+from torch import Tensor, nn
 
 from paceline.engines.base import LogicalShard
-from paceline.engines.torch.state import beside, logical, place
+from paceline.engines.torch.mesh import Axis
+from paceline.engines.torch.parallelize import Stage
+from paceline.engines.torch.state import Holding, beside, logical, place
 from paceline.models.sharding import ShardingPlan
 from paceline.recipe.schema import Optimizer
 
 
 class ShardedAdamW:
-    """AdamW (Loshchilov and Hutter, 2019) over this rank's rows of all parameters of `model`."""
+    """AdamW (Loshchilov and Hutter, 2019) over this rank's blocks of all parameters of its `stages`."""
 
-    def __init__(self, model: nn.Module, recipe: Optimizer, plan: ShardingPlan) -> None:
-        self._model = model
+    def __init__(self, stages: Sequence[Stage], recipe: Optimizer, plan: ShardingPlan) -> None:
         self._plan = plan
-        self._shards = {name: place(parameter) for name, parameter in model.named_parameters()}
+        held = [pair for stage in stages for pair in stage.parameters()]
+        self._holdings: dict[str, Holding] = {holding.name: holding for holding, _ in held}
+        self._sharded = {holding.name: parameter for holding, parameter in held}
+        self._shards = {holding.name: place(parameter, holding) for holding, parameter in held}
         self._locals = {name: nn.Parameter(shard.tensor) for name, shard in self._shards.items()}
         matrices = [p for p in self._locals.values() if p.dim() > 1]
         vectors = [p for p in self._locals.values() if p.dim() <= 1]
@@ -51,23 +56,45 @@ class ShardedAdamW:
         }
         return parameters | dict(self._optimizer_state())
 
-    def squared_gradient_norm(self) -> torch.Tensor:
-        """This rank's part of the squared global norm, a float32 scalar; takes over the gradients of the model."""
-        with torch.no_grad():
-            for name, parameter in self._model.named_parameters():
-                assert parameter.grad is not None, f"{name} took no part in the loss"
-                self._locals[name].grad = place(parameter.grad).tensor
-        gradients = [p.grad for p in self._locals.values() if p.grad is not None]
-        return nn.utils.get_total_norm(gradients).square()
+    def squared_gradient_norm(self) -> Tensor:
+        """This rank's part of the squared global norm, a float32 scalar; takes over the gradients of the model.
 
-    def step(self, *, learning_rate: float, gradient_norm: torch.Tensor, gradient_clip: float) -> None:
+        Those of which ranks have parts are summed first. What several ranks hold counts once.
+        """
+        by_copies: dict[int, list[Tensor]] = {}
+        with torch.no_grad():
+            for name, parameter in self._sharded.items():
+                assert parameter.grad is not None, f"{name} took no part in the loss"
+                gradient = place(parameter.grad, self._holdings[name]).tensor
+                self._locals[name].grad = gradient
+                by_copies.setdefault(self._holdings[name].copies, []).append(gradient)
+            self._sum_parts()
+        norms = [nn.utils.get_total_norm(gradients).square() / n for n, gradients in by_copies.items()]
+        return torch.stack(norms).sum()
+
+    def step(self, *, learning_rate: float, gradient_norm: Tensor, gradient_clip: float) -> None:
         """Scale the gradients so that their global norm is at most `gradient_clip`, update, and drop them."""
         nn.utils.clip_grads_with_norm_(self._locals.values(), gradient_clip, gradient_norm)
         for group in self._adamw.param_groups:
             group["lr"] = learning_rate
         self._adamw.step()
         self._adamw.zero_grad()
-        self._model.zero_grad()
+        for parameter in self._sharded.values():
+            parameter.grad = None
+
+    def _sum_parts(self) -> None:
+        """One sum for all gradients of which the same ranks have parts: these are small and many."""
+        parts: dict[Axis, list[Tensor]] = {}
+        for name, holding in self._holdings.items():
+            gradient = self._locals[name].grad
+            assert gradient is not None
+            for axis in holding.summed_over:
+                parts.setdefault(axis, []).append(gradient)
+        for axis, gradients in parts.items():
+            total = torch.cat([gradient.flatten() for gradient in gradients])
+            dist.all_reduce(total, group=axis.group)
+            for gradient, summed in zip(gradients, torch.split(total, [g.numel() for g in gradients]), strict=True):
+                gradient.copy_(summed.view_as(gradient))
 
     def _optimizer_state(self) -> Iterator[tuple[str, LogicalShard]]:
         for kind in ("exp_avg", "exp_avg_sq", "step"):

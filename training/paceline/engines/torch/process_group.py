@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 from torch.distributed import HashStore, PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from paceline.engines.base import RankContext
 
 
-def join(context: RankContext) -> DeviceMesh:
-    """Meet the peers of `context`'s generation; one axis, `dp_shard`, over all ranks.
+def join(context: RankContext) -> str:
+    """Meet the peers of `context`'s generation; the type of the device that this rank has.
 
     Keys in the store are prefixed by the generation: addresses of peers that died must not be found by those that
     follow (torchrun drops such a prefix, and its gloo jobs then cannot restart).
@@ -29,7 +28,7 @@ def join(context: RankContext) -> DeviceMesh:
     return _open(PrefixStore(f"generation-{context.generation}", store), context.rank, context.world_size)
 
 
-def join_alone() -> DeviceMesh:
+def join_alone() -> str:
     """A world of one, without a socket or peers."""
     return _open(HashStore(), 0, 1)
 
@@ -40,9 +39,9 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def _open(store: Store, rank: int, world_size: int) -> DeviceMesh:
+def _open(store: Store, rank: int, world_size: int) -> str:
     on_cuda = torch.cuda.is_available()
     if on_cuda:
         torch.cuda.set_device(rank % torch.cuda.device_count())  # ranks of one node are neighbours
     dist.init_process_group("nccl" if on_cuda else "gloo", store=store, rank=rank, world_size=world_size)
-    return init_device_mesh("cuda" if on_cuda else "cpu", (world_size,), mesh_dim_names=("dp_shard",))
+    return "cuda" if on_cuda else "cpu"

@@ -1,0 +1,109 @@
+"""`paceline agent`: watch this node all day."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paceline.cli.node import (
+    DriverOption,
+    EfaOption,
+    ImageOption,
+    InstanceTypeOption,
+    NameOption,
+    RootOption,
+    SharedOption,
+    this_node,
+)
+from paceline.spec.errors import LaunchError
+
+if TYPE_CHECKING:
+    from paceline.health.agent import Agent
+    from paceline.health.publish.base import Publisher
+
+
+class Cluster(StrEnum):
+    """Who is told about a node that is unfit, beside the supervisors on it."""
+
+    KUBERNETES = "kubernetes"
+    SLURM = "slurm"
+    NOTHING = "nothing"
+
+
+def agent(
+    publish: Annotated[Cluster, typer.Option("--publish", help="Whom to tell.")] = Cluster.NOTHING,
+    supervisors: Annotated[
+        Path | None,
+        typer.Option("--supervisors", metavar="DIR", help="Tell the supervisors whose directories are below DIR."),
+    ] = None,
+    journal: Annotated[Path | None, typer.Option("--journal", metavar="DIR", help="Write events there.")] = None,
+    state: Annotated[
+        Path | None, typer.Option("--state", metavar="FILE", help="Remember there what was reported already.")
+    ] = None,
+    listen: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Serve metrics there.")] = "0.0.0.0:9105",
+    instance_type: InstanceTypeOption = None,
+    shared: SharedOption = None,
+    efa: EfaOption = None,
+    driver: DriverOption = None,
+    image: ImageOption = None,
+    root: RootOption = Path("/"),
+    node: NameOption = None,
+) -> None:
+    """Watch this node until SIGTERM: run its continuous checks, serve metrics, tell who should know.
+
+    SIGHUP says that the node was repaired, and what was found before is forgotten.
+    """
+    from paceline.health.agent import Agent
+    from paceline.health.bookmark import Bookmark
+    from paceline.health.identity import boot_id
+    from paceline.health.probe import HostProbe
+    from paceline.journal.writer import Journal
+
+    probe = HostProbe(root)
+    here = this_node(probe, node, instance_type, shared=tuple(shared or ()), efa=efa, driver=driver, image=image)
+    watching = Agent(
+        here,
+        probe,
+        _publishers(publish, supervisors, here.name),
+        journal=Journal(journal, run="health", producer=f"{here.name}.agent", node=here.name) if journal else None,
+        bookmark=Bookmark(state, boot_id(probe)) if state else None,
+    )
+    names = ", ".join(check.name() for check in watching.checks)
+    typer.echo(f"{here.name} ({here.instance_type or platform.machine()}): {names}", err=True)
+    asyncio.run(_watch(watching, listen))
+
+
+async def _watch(agent: Agent, listen: str) -> None:
+    from paceline.health.exporter import serve
+
+    host, _, port = listen.rpartition(":")
+    try:
+        server = await serve(agent.measurements, host, int(port))
+    except (OSError, ValueError) as error:
+        raise LaunchError(f"cannot serve metrics on {listen}: {error}", "choose another --listen HOST:PORT") from error
+    async with server:
+        await agent.run()
+
+
+def _publishers(cluster: Cluster, supervisors: Path | None, node: str) -> list[Publisher]:
+    publishers: list[Publisher] = []
+    if supervisors is not None:
+        from paceline.health.publish.supervisor import SupervisorPublisher
+
+        publishers.append(SupervisorPublisher(supervisors))
+    if cluster is Cluster.KUBERNETES:
+        from paceline.clients.kubernetes import RestKubernetes
+        from paceline.health.publish.kubernetes import KubernetesPublisher
+
+        publishers.append(KubernetesPublisher(RestKubernetes.connect(), node))
+    if cluster is Cluster.SLURM:
+        from paceline.clients.slurm import SlurmCommands
+        from paceline.health.publish.slurm import SlurmPublisher
+
+        publishers.append(SlurmPublisher(SlurmCommands(), node))
+    return publishers
