@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check check-format check-types check-imports check-generated \
-	synth diff bench bench-train bench-data schemas pins clean
+	synth diff images bench bench-train bench-data schemas pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ diff: setup ## what a deployment would change: make diff TEAM=sandbox
 	@$(BIN)/paceline team diff '$(TEAM)'
 	@$(BIN)/cdk diff --context teams='$(TEAM)' '$(TEAM)/*'
 
+images: setup ## build what this machine can build, say what it skips and why: make images NAMES="cpu controller"
+	@$(PYTHON_BIN) -m tools.images $(NAMES)
+
 bench: setup ## every table of benchmarks/
 	@for table in benchmarks/*.py; do $(PYTHON_BIN) -m benchmarks.$$(basename "$$table" .py) || exit 1; done
 
@@ -87,5 +90,5 @@ pins: setup ## requirements*.txt from requirements*.in; UPGRADE=1 takes newer ve
 	$(PINS) --no-deps --output-file images/cluster-tools/binaries.txt images/cluster-tools/binaries.in
 
 clean: ## caches and build outputs; keeps runs/, .venv and node_modules
-	rm -rf cdk.out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf cdk.out dist .engine .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './.venv/*' -not -path './node_modules/*' -prune -exec rm -rf {} +

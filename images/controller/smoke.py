@@ -1,10 +1,13 @@
-"""The last step of the image's build: what is inside is what the matrix says, and paceline starts."""
+"""The last step of the image's build: what is inside is what the matrix says, and the controller watches and stops."""
 
 from __future__ import annotations
 
-import subprocess
+import tempfile
 
 from inside import require
+from serves import free_port, serves
 
 require("controller")
-subprocess.run(["paceline", "--version"], check=True)
+port = free_port()
+with tempfile.TemporaryDirectory() as root:
+    serves(["paceline", "controller", "--fleet", "local", "--root", root, "--metrics-port", str(port)], port)

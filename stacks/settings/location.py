@@ -23,6 +23,9 @@ def _region(value: str) -> str:
     return value
 
 
+Region = Annotated[str, AfterValidator(_region)]
+
+
 class Location(Record):
     """Where the team lives."""
 
@@ -31,6 +34,6 @@ class Location(Record):
         description="AWS account id, 12 digits, in quotes: YAML drops leading zeros",
         json_schema_extra=FIXED,
     )
-    region: Annotated[str, AfterValidator(_region)] = Field(
+    region: Region = Field(
         description="AWS region, e.g. us-east-1; all stacks of the team are there", json_schema_extra=FIXED
     )

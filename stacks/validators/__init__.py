@@ -18,6 +18,7 @@ from stacks.validators import (
     network,
     observability,
     pods,
+    registry,
     slurm,
     storage,
 )
@@ -25,6 +26,7 @@ from stacks.validators import (
 _SECTIONS: tuple[Callable[[Team, Document], Iterator[Problem]], ...] = (
     network.problems,
     storage.problems,
+    registry.problems,
     capacity.problems,
     eks.problems,
     pods.problems,
@@ -39,6 +41,7 @@ _BETWEEN_TEAMS: tuple[Callable[[Sequence[Team], Mapping[str, Document]], Iterato
     network.overlaps,
     blocks.together,
     delivery.duplicates,
+    registry.duplicates,
 )
 
 

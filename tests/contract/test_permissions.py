@@ -18,7 +18,12 @@ from stacks.teams import read_teams
 
 TEAMS = read_teams(Path(__file__).parents[2] / "stacks" / "parameters")
 # what no shipped team has: observability.collector is the agent in all of them
-OPTIONS = {"AWS::APS::Scraper"}
+OPTIONS = {
+    "AWS::APS::Scraper",
+    "AWS::ECR::ReplicationConfiguration",
+    "AWS::ECR::SigningConfiguration",
+    "AWS::Signer::SigningProfile",
+}
 
 
 @pytest.fixture(scope="module")

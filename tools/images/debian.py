@@ -1,0 +1,69 @@
+"""Programs out of Debian's packages, unpacked beside the machine's own and not installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_TARGETS = ("apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI) $(CODENAME)", "Created-By: Packages")
+
+
+class UnavailableError(Exception):
+    """This machine cannot do it; the text says why."""
+
+
+def archive() -> tuple[str, str]:
+    """Where this machine takes Debian's packages from, and its release. UnavailableError if it is no Debian machine."""
+    if shutil.which("apt-get") is None or not KEYRING.exists():
+        raise UnavailableError("this is no Debian machine")
+    for line in call(_TARGETS).splitlines():
+        origin, address, release = line.split()
+        if origin == "Debian":
+            return address, release
+    raise UnavailableError("apt knows no Debian archive (run `apt-get update`)")
+
+
+def unpack(suite: str, packages: Sequence[str], state: Path) -> Path:
+    """The root under which the newest `packages` of a suite lie, without what they depend on. `state` keeps it.
+
+    apt's own state on the machine stays as it is.
+    """
+    root = state / "root"
+    done = state / "packages"
+    if done.exists() and done.read_text() == f"{suite} {' '.join(packages)}":
+        return root
+    shutil.rmtree(state, ignore_errors=True)
+    for folder in (root, state / "lists" / "partial", state / "debs" / "partial"):
+        folder.mkdir(parents=True)
+    address, _ = archive()
+    sources = state / "sources.list"
+    sources.write_text(f"deb [signed-by={KEYRING}] {address} {suite} main\n")
+    apt = [
+        *("apt-get", "--quiet=2", "-o", f"Dir::State::lists={state / 'lists'}", "-o", f"Dir::Cache={state / 'debs'}"),
+        *("-o", f"Dir::Etc::sourcelist={sources}", "-o", "Dir::Etc::sourceparts=/dev/null"),
+        # as apt's own user it could not write here
+        *("-o", "APT::Sandbox::User=root", "-o", "Acquire::Languages=none"),
+    ]
+    call([*apt, "update"])
+    call([*apt, "download", *packages], folder=state / "debs")
+    for package in (state / "debs").glob("*.deb"):
+        call(["dpkg-deb", "--extract", str(package), str(root)])
+    shutil.rmtree(state / "lists")
+    shutil.rmtree(state / "debs")
+    done.write_text(f"{suite} {' '.join(packages)}")
+    return root
+
+
+def call(command: Sequence[str], folder: Path | None = None, path: Path | None = None) -> str:
+    """What a command prints; `path` is searched for programs first. UnavailableError with its words if it fails."""
+    environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"} if path else None
+    done = subprocess.run(
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise UnavailableError(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
