@@ -7,6 +7,7 @@ team        the shipped team that the fault is planted in; sandbox when not give
 change      dotted path to the wrong value; a number in the path is a place in a list
 remove      dotted paths of keys to leave out
 beside      other shipped teams that the rule looks at
+neighbours  the change that their files have as well
 unverified  software of the catalog that loses its version first
 today       the day on which it is wrong, for rules that only `paceline team validate` has
 reported    the team in whose file it must be reported; that with the fault when not given
@@ -21,7 +22,7 @@ import ast
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -53,6 +54,7 @@ class Fault(Record):
     change: dict[str, Any] = Field(default_factory=dict)
     remove: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+    neighbours: dict[str, Any] = Field(default_factory=dict)
     unverified: str | None = None
     today: date | None = None
     reported: str = ""
@@ -88,14 +90,20 @@ def plant(fault: Fault, root: Path) -> Path:
     """The parameters of the team with the fault, below `root`; the team's file."""
     directory = root / "stacks" / "parameters"
     directory.mkdir(parents=True)
-    for name in (PLATFORM, *fault.beside):
-        shutil.copy(SHIPPED / f"{name}.yaml", directory)
-    data = yaml.safe_load((SHIPPED / f"{fault.team}.yaml").read_text(encoding="utf-8"))
-    for path, value in fault.change.items():
+    shutil.copy(SHIPPED / f"{PLATFORM}.yaml", directory)
+    for name in fault.beside:
+        rewrite(name, directory, fault.neighbours)
+    return rewrite(fault.team, directory, fault.change, fault.remove)
+
+
+def rewrite(team: str, directory: Path, change: Mapping[str, Any], remove: Sequence[str] = ()) -> Path:
+    """The file of a shipped team, changed, in `directory`."""
+    data = yaml.safe_load((SHIPPED / f"{team}.yaml").read_text(encoding="utf-8"))
+    for path, value in change.items():
         put(data, path.split("."), value)
-    for path in fault.remove:
+    for path in remove:
         drop(data, path.split("."))
-    file = directory / f"{fault.team}.yaml"
+    file = directory / f"{team}.yaml"
     file.write_text(yaml.safe_dump(data, sort_keys=False, width=1000), encoding="utf-8")
     return file
 
