@@ -130,6 +130,7 @@ def travel(family: str, leg: Leg, start: int, context: RankContext, data: Path, 
         segments,
         generation=0,
         rank=rank,
+        world_size=context.world_size,
         next_segment=0,
         ready=lambda index, header, seconds, persist: whole.append((index, header)),
     )
