@@ -33,6 +33,7 @@ Block = tuple[torch.Tensor, tuple[int, ...], tuple[int, ...]]
 class Pass:
     inputs: torch.Tensor
     targets: torch.Tensor
+    documents: None = None
 
 
 def recipe(family: str, cell: Cell) -> Recipe:
