@@ -111,7 +111,7 @@ def test_the_agent_sees_what_it_checks_and_can_change_no_file_of_its_image(every
 
 def test_the_agent_may_change_its_own_node_only(everything: Documents) -> None:
     assert rules(everything, "ClusterRole", "paceline-agent") == {
-        "nodes": {"get", "patch"},
+        "nodes": {"get", "update", "patch"},
         "nodes/status": {"patch"},
         "events": {"create", "patch"},
     }
