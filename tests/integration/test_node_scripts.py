@@ -242,7 +242,7 @@ def test_the_agent_runs_by_digest_from_the_teams_registry(node: Bench) -> None:
         assert node.calls[-1] == "systemctl restart paceline-agent.service"
         unit = node.read("/etc/systemd/system/paceline-agent.service")
         assert "--gpus all" in unit
-        assert f"--entrypoint paceline {image} agent\n" in unit
+        assert f"--entrypoint paceline {image} \\\n    agent --supervisors /run/paceline " in unit
 
 
 def test_an_agent_that_cannot_be_pulled_is_not_started(node: Bench) -> None:

@@ -103,7 +103,7 @@ def test_the_agent_stays_on_accelerator_nodes_whatever_taints_them(everything: D
 
 def test_the_agent_sees_what_it_checks_and_can_change_no_file_of_its_image(everything: Documents) -> None:
     [container] = pod(everything, "DaemonSet", "paceline-agent")["containers"]
-    assert container["command"] == ["paceline", "agent"]
+    assert container["command"][:4] == ["paceline", "agent", "--publish", "kubernetes"]
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     written = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
     assert written == {"/run/paceline", "/tmp"}

@@ -10,6 +10,7 @@ import typer
 
 from paceline.cli.console import Output, OutputOption, print_json, print_table
 from paceline.spec.health import Finding, Result, Stage
+from paceline.spec.names import ENV_NODE
 
 if TYPE_CHECKING:
     from paceline.health.base import Check, Node, Probe
@@ -32,7 +33,10 @@ EfaOption = Annotated[int | None, typer.Option("--efa", min=0, help="EFA devices
 DriverOption = Annotated[str | None, typer.Option("--driver", metavar="VERSION", help="The driver it should run.")]
 ImageOption = Annotated[str | None, typer.Option("--image", metavar="AMI", help="The machine image it should run.")]
 RootOption = Annotated[Path, typer.Option("--root", help="Where the host's file system is, seen from here.")]
-NameOption = Annotated[str | None, typer.Option("--node", metavar="NAME", help="Its name; without it the host name.")]
+NameOption = Annotated[
+    str | None,
+    typer.Option("--node", metavar="NAME", envvar=ENV_NODE, help="Its name; without it the host name."),
+]
 
 
 @app.command("check")

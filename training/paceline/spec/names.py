@@ -32,6 +32,7 @@ TAINTS = {"nvidia": ("nvidia.com/gpu", "present"), "neuron": ("aws.amazon.com/ne
 # Environment of the controller's and agents' pods.
 ENV_TEAM = "PACELINE_TEAM"
 ENV_POD = "PACELINE_POD"
+ENV_NODE = "PACELINE_NODE"
 
 # A condition of Kubernetes nodes, and the taint of those that should get no new work.
 CONDITION_HEALTHY = "PacelineHealthy"

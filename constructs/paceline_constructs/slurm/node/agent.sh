@@ -28,7 +28,8 @@ Requires=docker.service
 ExecStartPre=-/usr/bin/docker rm --force paceline-agent
 ExecStart=/usr/bin/docker run --rm --name paceline-agent --network host --pid host --privileged ${gpus[*]} \\
     --env PACELINE_TEAM=$PACELINE_TEAM --env PACELINE_NODE=%H --env AWS_REGION=$AWS_REGION \\
-    --volume /dev:/dev --volume /run/paceline:/run/paceline --entrypoint paceline $image agent
+    --volume /dev:/dev --volume /run/paceline:/run/paceline --entrypoint paceline $image \\
+    agent --supervisors /run/paceline --state /run/paceline/agent.json
 ExecStop=/usr/bin/docker stop paceline-agent
 Restart=always
 RestartSec=10
