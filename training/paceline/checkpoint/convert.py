@@ -120,7 +120,7 @@ def export_model(
             (partial / asset.name).write_bytes(repository.read(manifest.step, asset))
         partial.chmod(0o755)  # mkdtemp makes it private
         partial.rename(target)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: half a directory is not left behind
         shutil.rmtree(partial, ignore_errors=True)
         raise
 

@@ -64,7 +64,7 @@ class DirectoryStore:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: half a file is not left behind
             temporary.unlink(missing_ok=True)
             raise
 

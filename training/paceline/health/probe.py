@@ -68,10 +68,12 @@ class HostProbe:
         while True:
             try:
                 record = os.read(log, _KMSG_RECORD)
+            except BlockingIOError:
+                break  # all that is there was read; later records are read at the next call
             except OSError as error:
                 if error.errno == errno.EPIPE:  # overwritten while we read: go on with the next
                     continue
-                break  # EAGAIN: no more for now
+                raise InconclusiveError(f"/dev/kmsg: {error.strerror}") from error
             if not record:
                 break
             part += record

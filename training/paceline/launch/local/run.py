@@ -55,7 +55,7 @@ class LocalRun:
             self._start_coordinator()
             for index in range(self.job.nodes + self.job.spares):
                 self.start_node(f"node-{index}")
-        except BaseException:
+        except BaseException:  # Ctrl-C too: __exit__ is not called for an __enter__ that failed
             self.kill()
             raise
         return self

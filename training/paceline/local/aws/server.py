@@ -79,7 +79,7 @@ class EmbeddedAws:
                     pass_fds=[self._lock.fileno()],
                 )
             self._wait()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the server does not outlive the one who asked for it
             self.stop()
             raise
 
