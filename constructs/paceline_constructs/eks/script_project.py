@@ -17,18 +17,15 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
+from paceline_constructs.guardrails.build_project import SOURCE_FINDINGS, logging
 from paceline_constructs.guardrails.compliance import acknowledge
 
 _TIMEOUT = Duration.hours(1)
 
-# What CDK gives a project with a source in S3 and a key; the last two come with a VPC.
+# the last two come with a VPC
 _FINDINGS = {
     "CB5": "the image comes from the team's registry",
-    "IAM5[Action::s3:GetObject*]": "versions and tags of the one object that is the source",
-    "IAM5[Action::s3:GetBucket*]": "location and policy of the bucket of assets",
-    "IAM5[Action::s3:List*]": "finding the one object that is the source",
-    "IAM5[Action::kms:GenerateDataKey*]": "the team's key, for the project's own output",
-    "IAM5[Action::kms:ReEncrypt*]": "the team's key, for the project's own output",
+    **SOURCE_FINDINGS,
     "IAM5[Resource::*]": "describing subnets, making an interface and getting a token of ECR take no resource",
     "IAM5[Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:network-interface/*]": "its id is not"
     " known before; a condition names its subnets and CodeBuild",
@@ -103,17 +100,7 @@ class ScriptProject(Construct):
             subnet_selection=ec2.SubnetSelection(subnets=list(place.subnets)) if place else None,
             security_groups=[place.security_group] if place else None,
             encryption_key=props.encryption_key,
-            logging=codebuild.LoggingOptions(
-                cloud_watch=codebuild.CloudWatchLoggingOptions(
-                    log_group=logs.LogGroup(
-                        self,
-                        "Logs",
-                        encryption_key=props.encryption_key,
-                        retention=props.log_retention,
-                        removal_policy=props.removal_policy,
-                    )
-                )
-            ),
+            logging=logging(self, props),
             grant_report_group_permissions=False,
             concurrent_build_limit=1,
             timeout=_TIMEOUT,

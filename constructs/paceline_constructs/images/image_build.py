@@ -16,6 +16,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
+from paceline_constructs.guardrails.build_project import SOURCE_FINDINGS, logging
 from paceline_constructs.guardrails.compliance import acknowledge
 from paceline_constructs.images.image_signing import ImageSigning
 
@@ -27,11 +28,7 @@ _TIMEOUT = Duration.hours(4)
 _FINDINGS = {
     "CB3": "a builder of images needs the engine of Docker that comes with privileges; nothing else runs in there",
     "CB5": "the image comes with an engine of Docker, and AWS maintains it",
-    "IAM5[Action::s3:GetObject*]": "versions and tags of the one object that is the source",
-    "IAM5[Action::s3:GetBucket*]": "location and policy of the bucket of assets",
-    "IAM5[Action::s3:List*]": "finding the one object that is the source",
-    "IAM5[Action::kms:GenerateDataKey*]": "the team's key, for the project's own output",
-    "IAM5[Action::kms:ReEncrypt*]": "the team's key, for the project's own output",
+    **SOURCE_FINDINGS,
     "IAM5[Resource::*]": "getting a token of ECR takes no resource",
 }
 
@@ -91,17 +88,7 @@ class ImageBuild(Construct):
                 name: codebuild.BuildEnvironmentVariable(value=value) for name, value in variables.items()
             },
             encryption_key=props.encryption_key,
-            logging=codebuild.LoggingOptions(
-                cloud_watch=codebuild.CloudWatchLoggingOptions(
-                    log_group=logs.LogGroup(
-                        self,
-                        "Logs",
-                        encryption_key=props.encryption_key,
-                        retention=props.log_retention,
-                        removal_policy=props.removal_policy,
-                    )
-                )
-            ),
+            logging=logging(self, props),
             grant_report_group_permissions=False,
             concurrent_build_limit=1,
             timeout=_TIMEOUT,
