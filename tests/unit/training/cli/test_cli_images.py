@@ -141,7 +141,7 @@ def test_machine_images_are_pinned_region_by_region(checkout: Path, monkeypatch:
     monkeypatch.setattr(ssm, "client", lambda region: region)
     monkeypatch.setattr(ec2, "client", lambda region: region)
     monkeypatch.setattr(ssm, "parameters", values)
-    monkeypatch.setattr(ec2, "images", lambda region, ids: {key: said for key in ids})
+    monkeypatch.setattr(ec2, "images", lambda region, ids: dict.fromkeys(ids, said))
 
     done = images("amis", "us-east-1", "us-west-2", "-o", "json")
     assert done.exit_code == 0, done.output
