@@ -6,6 +6,7 @@ The images are not part of this package: they are built from its checkout, by `d
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,10 +97,8 @@ def amis(
     rows = []
     for number, region in enumerate(names, 1):
         typer.echo(f"{number}/{len(names)} {region}", err=True)
-        parameters, machines = ssm.client(region), ec2.client(region)
-        found[region], missing = resolve(
-            wanted, lambda keys, at=parameters: ssm.parameters(at, keys), lambda ids, at=machines: ec2.images(at, ids)
-        )
+        parameters, machines = partial(ssm.parameters, ssm.client(region)), partial(ec2.images, ec2.client(region))
+        found[region], missing = resolve(wanted, parameters, machines)
         for channel in missing:
             typer.echo(f"warning: {region}: AWS publishes no {channel.label} here", err=True)
         before = lock.regions.get(region)
