@@ -156,8 +156,8 @@ class Engine(Protocol):
     def state(self) -> Mapping[str, LogicalShard]:
         """All that a checkpoint must hold, complete before the first step.
 
-        Parameters that learn by their Hugging Face names; of each, `optimizer.exp_avg.<name>`, `optimizer.exp_avg_sq.<name>` and
-        `optimizer.step.<name>`. The tensors stay the same objects until `teardown`.
+        Parameters that learn by their Hugging Face names; of each, `optimizer.exp_avg.<name>`,
+        `optimizer.exp_avg_sq.<name>` and `optimizer.step.<name>`. The tensors stay the same objects until `teardown`.
         """
         ...
 

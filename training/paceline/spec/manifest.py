@@ -117,7 +117,8 @@ class BaseModelRecord(Record):
 
 
 class CheckpointManifest(Record):
-    """A committed checkpoint. With an `adapter` it holds what was learned beside `base`, and not the base itself. `parent` is the step of the checkpoint this run resumed from, if any.
+    """A committed checkpoint. With an `adapter` it holds what was learned beside `base`, and not the base itself.
+    `parent` is the step of the checkpoint this run resumed from, if any.
 
     An imported model is step 0 of no run: it has no recipe and no order of data.
     """

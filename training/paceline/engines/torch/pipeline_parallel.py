@@ -121,7 +121,7 @@ class Pipeline:
             self._schedule = Schedule1F1B(own[0], **passes)
 
     def run(self, microbatches: Sequence[MicroBatch], count: int | Tensor) -> Terms:
-        """Forward and backward of all passes; their losses, summed and divided by `count`: zero but on the last stage."""
+        """Forward and backward of all passes; the sum of their losses over `count`, zero but on the last stage."""
         self._count = count
         inputs = [split(torch.cat([b.inputs for b in microbatches]), self._cp).to(self._device)] if self._first else []
         ends: dict[str, Any] = {}
