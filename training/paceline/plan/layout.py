@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
+from paceline.models import adapter
 from paceline.models.config import DecoderConfig
 from paceline.models.families import FAMILIES
 from paceline.recipe.schema import Recipe
@@ -97,6 +98,8 @@ def _of_the_model(recipe: Recipe, config: DecoderConfig) -> Iterator[Problem]:
     """What its dimensions do not allow."""
     chosen, length = recipe.parallelism, recipe.data.sequence_length
     name = f"{config.family} `{recipe.model.preset}`"
+    if recipe.adapter is not None:
+        yield from adapter.problems(config, recipe.adapter)
     heads, routing = config.num_key_value_heads, getattr(config, "routing", None)
     if heads % chosen.tp:
         yield _indivisible("tp", chosen.tp, heads, f"the {heads} key/value heads of {name}")

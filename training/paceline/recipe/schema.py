@@ -10,6 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from paceline.recipe.method import PAIRS, Adapter, Method, Preference
 from paceline.spec.base import Record
 
 
@@ -112,6 +113,12 @@ class Recipe(Record):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str
     engine: Literal["torch"] = "torch"
+    method: Method = Field(
+        default="pretrain",
+        description="pretrain: every token; sft: answers in conversations; dpo: preferred answers; reward: their score",
+    )
+    preference: Preference = Preference()
+    adapter: Adapter | None = None
     model: ModelChoice
     data: DataChoice = DataChoice()
     batch: Batch
@@ -145,7 +152,42 @@ class Recipe(Record):
             raise ValueError("optimizer.name: muon needs whole matrices ## set parallelism.tp to 1, or take adamw")
         return self
 
+    @model_validator(mode="after")
+    def _method_can(self) -> Self:
+        chosen, pairs = self.parallelism, self.method in PAIRS
+        if self.model.weights is None and (self.adapter is not None or self.method == "dpo"):
+            what = "an adapter" if self.adapter is not None else "method dpo"
+            raise ValueError(f"model.weights: {what} needs a model to start from ## name the root of an imported model")
+        if pairs and chosen.pp * chosen.cp > 1:
+            raise ValueError(
+                f"method: {self.method} compares whole sequences, which neither stages nor ring attention have"
+                " ## set parallelism.pp and parallelism.cp to 1"
+            )
+        if pairs and (self.batch.micro_sequences % 2 or self.sequences_per_step % 2):
+            raise ValueError(
+                f"batch.micro_sequences: method {self.method} takes pairs, not {self.sequences_per_step} per"
+                f" step and {self.batch.micro_sequences} per pass ## make both numbers even"
+            )
+        if pairs and self.evaluation.every:
+            raise ValueError(f"evaluation.every: method {self.method} is not evaluated on held-out text ## set it to 0")
+        if self.method == "reward" and chosen.tp > 1 and chosen.sequence_parallel:
+            raise ValueError(
+                "parallelism.sequence_parallel: a score is of whole positions ## set it to false, or tp to 1"
+            )
+        if self.adapter is not None and self.compute.precision == "float8":
+            raise ValueError("compute.precision: float8 layers take no adapters ## set it to bfloat16")
+        if self.adapter is not None and chosen.pp > 1:
+            raise ValueError("adapter: stages of a pipeline hold none ## set parallelism.pp to 1")
+        if self.adapter is not None and self.optimizer.name == "muon":
+            raise ValueError("optimizer.name: muon is for the matrices of a model, not of adapters ## take adamw")
+        return self
+
     @property
     def sequences_per_step(self) -> int:
         """Global batch in sequences."""
         return self.batch.tokens // self.data.sequence_length
+
+    @property
+    def samples_per_step(self) -> int:
+        """Global batch in samples of the dataset: a pair is one."""
+        return self.sequences_per_step // (2 if self.method in PAIRS else 1)
