@@ -14,7 +14,6 @@ from paceline.recipe.schema import Recipe
 from paceline.spec.documents import nearest
 from paceline.spec.errors import RecipeError
 
-
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
