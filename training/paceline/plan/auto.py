@@ -14,6 +14,7 @@ from paceline.catalog.instance_types import instance_types
 from paceline.models.families import FAMILIES
 from paceline.plan import rule_of_thumb
 from paceline.plan.layout import Layout, derive
+from paceline.plan.memory import memory
 from paceline.plan.neuron import tp_degrees
 from paceline.recipe.load import Resolved, complete
 from paceline.recipe.resolve import PLANNED
@@ -29,9 +30,17 @@ _FREE = 0.9  # share of a rank's memory that a plan may fill: the rest is for li
 _GIB = 1 << 30
 _LEAST_POSITIONS = 4096  # of a rank: with fewer, context parallel waits for its ring
 
+
+def _counted(recipe: Recipe, layout: Layout) -> int:
+    """Of the rank of the pipeline that holds most, tensor by tensor; of adapters by rule of thumb."""
+    if recipe.adapter is not None:
+        return rule_of_thumb.bytes_per_rank(recipe, layout)
+    return max(rank.total for rank in memory(recipe, layout))
+
+
 BytesPerRank = Callable[[Recipe, Layout], int]
 MEMORY: Mapping[str, BytesPerRank] = {
-    "torch": rule_of_thumb.bytes_per_rank,
+    "torch": _counted,
     "deepspeed": rule_of_thumb.bytes_per_rank,
     "nxd": rule_of_thumb.bytes_per_rank,
 }
@@ -51,6 +60,12 @@ def settle(resolved: Resolved, *, nodes: int, processes_per_node: int) -> Resolv
     if not recipe.parallelism.auto:
         return resolved
     world, budget = nodes * processes_per_node, _budget(recipe)
+    if budget is not None and (states := rule_of_thumb.least_bytes(recipe)) > world * budget:
+        raise TooLargeError(
+            f"parallelism: parameters, gradients and optimizer of {recipe.model.preset} need {states / _GIB:.0f} GiB, and"
+            f" {nodes} x {recipe.instance} have {world * budget / _GIB:.0f}",
+            "use more nodes",
+        )
     origin = Origin(source=f"auto, for {nodes} x {processes_per_node} ranks")
     refused: RecipeError | None = None
     nearest: tuple[int, Resolved] | None = None

@@ -14,6 +14,14 @@ _PER_LAYER = {"none": 34.0, "selective": 24.0, "full": 2.0}  # bytes per token a
 _GRADIENT, _MASTER, _MOMENTS = 4, 4, 8
 
 
+def least_bytes(recipe: Recipe) -> int:
+    """Of all ranks together, if each byte of state were on one of them only."""
+    config = FAMILIES[recipe.model.family].preset(recipe.model.preset)
+    if recipe.adapter is not None:
+        return config.parameters // 2  # four bits each
+    return config.parameters * (_GRADIENT + _MASTER + _MOMENTS)
+
+
 def bytes_per_rank(recipe: Recipe, layout: Layout) -> int:
     """Of the rank of the pipeline that holds most."""
     config = FAMILIES[recipe.model.family].preset(recipe.model.preset)
