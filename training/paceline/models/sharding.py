@@ -1,13 +1,14 @@
-"""What a model says about how it may be split over ranks; an engine carries it out."""
+"""What a model says about how it may be split over ranks; an engine carries it out. No torch: planners read it too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +48,20 @@ class ShardingPlan:
         if any(_matches(module, pattern) for pattern in self.vocabulary):
             return "vocabulary"
         return "rows" if any(_matches(module, pattern) for pattern in self.rows) else None
+
+    def stacked(self, tensor: str) -> tuple[str, int] | None:
+        """The parameter that holds an expert's logical `tensor`, and the expert; None if it is not of an expert."""
+        parts = tensor.split(".")
+        for end in range(1, len(parts) - 1):
+            if parts[end].isdigit() and any(_matches(".".join(parts[:end]), pattern) for pattern in self.experts):
+                return ".".join([*parts[:end], *parts[end + 1 :]]), int(parts[end])
+        return None
+
+    def unit(self, parameter: str) -> str | None:
+        """The name of the unit that `parameter` is gathered with; None if with the root."""
+        parts = parameter.split(".")
+        prefixes = (".".join(parts[:end]) for end in range(1, len(parts)))
+        return next((name for name in prefixes if any(_matches(name, pattern) for pattern in self.units)), None)
 
     def expert_tensor(self, parameter: str, expert: int) -> str | None:
         """The name of one expert's slice of `parameter`, or None if that is not a parameter of experts."""
