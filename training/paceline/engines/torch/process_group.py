@@ -10,7 +10,12 @@ from paceline.engines.base import RankContext
 
 
 def join(context: RankContext) -> str:
-    """Meet the peers of `context`'s generation; the type of the device that this rank has.
+    """Meet the peers of `context`'s generation; the type of the device that this rank has."""
+    return _open(meet(context), context.rank, context.world_size)
+
+
+def meet(context: RankContext) -> Store:
+    """The store in which the peers of `context`'s generation find each other.
 
     Keys in the store are prefixed by the generation: addresses of peers that died must not be found by those that
     follow (torchrun drops such a prefix, and its gloo jobs then cannot restart).
@@ -25,7 +30,7 @@ def join(context: RankContext) -> str:
         wait_for_workers=False,
         master_listen_fd=meeting.listen_fd if serves else None,
     )
-    return _open(PrefixStore(f"generation-{context.generation}", store), context.rank, context.world_size)
+    return PrefixStore(f"generation-{context.generation}", store)
 
 
 def join_alone() -> str:
