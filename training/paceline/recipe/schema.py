@@ -137,10 +137,6 @@ class Recipe(Record):
 
     @model_validator(mode="after")
     def _layout_can(self) -> Self:
-        if self.evaluation.every and self.parallelism.pp > 1:
-            raise ValueError("evaluation.every: a pipeline does not evaluate ## set it to 0, or parallelism.pp to 1")
-        if self.data.document_mask and self.parallelism.pp * self.parallelism.cp > 1:
-            raise ValueError("data.document_mask: neither stages nor ring attention pass it on ## set pp and cp to 1")
         if self.optimizer.name == "muon" and self.parallelism.tp > 1:
             raise ValueError("optimizer.name: muon needs whole matrices ## set parallelism.tp to 1, or take adamw")
         return self
