@@ -33,9 +33,6 @@ def test_a_value_comes_back_within_the_distance_of_its_neighbours(shape: tuple[i
     kept.set(values)
     largest = values.abs().amax() if values.numel() else torch.tensor(0.0)
     assert ((kept.values() - values).abs() <= 0.008 * largest).all()  # half of the widest gap: 0.9 / 64 / 2
-    again = kept.values()
-    kept.set(again)
-    torch.testing.assert_close(kept.values(), again)
 
 
 def test_rows_are_independent_so_that_any_ranks_may_share_them() -> None:

@@ -84,7 +84,7 @@ class Quantised:
     def set(self, values: Tensor) -> None:
         """Keep `values`, each rounded to the nearest number of its block."""
         padding = self.scales.shape[-1] * BLOCK - values.shape[-1]
-        blocks = F.pad(values, (0, padding)).unflatten(-1, (-1, BLOCK))
+        blocks = F.pad(values, (0, padding)).view(*self.scales.shape, BLOCK)
         self.scales.copy_(blocks.abs().amax(dim=-1))
         relative = values / self._by_element(self.scales).clamp(min=torch.finfo(torch.float32).tiny)
         self.codes.copy_(torch.bucketize(relative, self._between))
