@@ -23,7 +23,7 @@ from tests.integration.resume_ranks import JOURNEYS, LENGTH, SEQUENCES, STEPS, l
 pytestmark = pytest.mark.integration
 
 RANKS = Path(__file__).with_name("resume_ranks.py")
-SECONDS = 240
+SECONDS = 480
 SENTENCE = "a paceline is a row of riders who share the wind one drops out the line closes up"
 
 
