@@ -67,11 +67,6 @@ def _masked(name: str, ranks: int, family: str, **parallelism: Any) -> Cell:
     return Cell(name=named, ranks=ranks, parallelism=parallelism, families=(family,), documents=True)
 
 
-def _compiled(name: str, **parallelism: Any) -> Cell:
-    compute = {"compile": True}
-    return Cell(name=f"{name}, compiled", ranks=2, parallelism=parallelism, compute=compute, families=("llama",))
-
-
 def _more(cells: list[Cell], *families: str) -> list[Cell]:
     return [replace(cell, families=families) for cell in cells]
 
@@ -110,7 +105,4 @@ CELLS: list[Cell] = [
     _masked("PP 1F1B", 2, "llama", pp=2),
     _masked("PP zero bubble", 2, "mistral", pp=2, stages_per_rank=2, pp_schedule="zero_bubble"),
     _masked("PP x CP", 4, "mistral", pp=2, cp=2),
-    _compiled("FSDP2"),
-    _compiled("CP", cp=2),
-    _compiled("PP 1F1B", pp=2),
 ]

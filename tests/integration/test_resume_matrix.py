@@ -100,14 +100,16 @@ def test_in_the_same_layout_every_bit_is_the_same(journeys: Path, name: str) -> 
 @pytest.mark.timeout(SECONDS + 30)
 @pytest.mark.parametrize("name", [name for name in JOURNEYS if " to " in name])
 def test_in_another_layout_only_rounding_differs(journeys: Path, name: str) -> None:
-    """Losses within 1e-5, parameters and optimizer within 1e-4 of their norm; data and ledger exactly."""
+    """Losses within 1e-5, parameters and optimizer within 1e-4 of their norm; data and ledger exactly. Muon's
+    products are in bfloat16, so that rounding shows more: 1e-4 and 1e-2."""
+    of_loss, of_norm = (1e-4, 1e-2) if name.endswith("Muon") else (1e-5, 1e-4)
     whole = uninterrupted(journeys, name)
     assert trainer(journeys / name) == trainer(whole)
-    assert losses(journeys / name) == pytest.approx(losses(whole), rel=1e-5)
+    assert losses(journeys / name) == pytest.approx(losses(whole), rel=of_loss)
     some, other = state(journeys / name), state(whole)
     assert some.keys() == other.keys()
     far = {n: ((some[n] - other[n]).norm() / other[n].norm()).item() for n in other}
-    assert {n: error for n, error in far.items() if error > 1e-4} == {}
+    assert {n: error for n, error in far.items() if error > of_norm} == {}
 
 
 def test_a_journey_changes_the_model(journeys: Path) -> None:
