@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
+from paceline.models import adapter
 from paceline.models.config import DecoderConfig
 from paceline.models.families import FAMILIES
 from paceline.plan import neuron
@@ -100,6 +101,8 @@ def _of_the_model(recipe: Recipe, config: DecoderConfig) -> Iterator[Problem]:
     """What its dimensions do not allow."""
     chosen, length = recipe.parallelism, recipe.data.sequence_length
     name = f"{config.family} `{recipe.model.preset}`"
+    if recipe.adapter is not None:
+        yield from adapter.problems(config, recipe.adapter)
     routing = getattr(config, "routing", None)
     repeated = recipe.engine == "nxd"  # then ranks may hold the same key/value heads
     heads = config.num_attention_heads if repeated else config.num_key_value_heads

@@ -194,8 +194,8 @@ class Recipe(Record):
             )
         if pairs and (self.batch.micro_sequences % 2 or self.sequences_per_step % 2):
             raise ValueError(
-                f"batch.micro_sequences: method {self.method} takes pairs of sequences, {self.batch.micro_sequences} a"
-                f" pass and {self.sequences_per_step} a step are not all pairs ## make both numbers even"
+                f"batch.micro_sequences: method {self.method} takes pairs, not {self.sequences_per_step} per"
+                f" step and {self.batch.micro_sequences} per pass ## make both numbers even"
             )
         if pairs and self.evaluation.every:
             raise ValueError(f"evaluation.every: method {self.method} is not evaluated on held-out text ## set it to 0")
@@ -203,6 +203,8 @@ class Recipe(Record):
             raise ValueError(
                 "parallelism.sequence_parallel: a score is of whole positions ## set it to false, or tp to 1"
             )
+        if self.adapter is not None and self.compute.precision == "float8":
+            raise ValueError("compute.precision: float8 layers take no adapters ## set it to bfloat16")
         if self.adapter is not None and chosen.pp > 1:
             raise ValueError("adapter: stages of a pipeline hold none ## set parallelism.pp to 1")
         if self.adapter is not None and self.optimizer.name == "muon":

@@ -7,7 +7,7 @@ Schedules: 1F1B and its interleaved form (Narayanan et al., 2021), zero bubble (
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,8 +17,10 @@ from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleIn
 from torch.distributed.pipelining.schedules import ScheduleInterleavedZeroBubble
 
 from paceline.engines.base import MicroBatch
+from paceline.engines.objectives.base import Objective, Terms
 from paceline.engines.torch.context_parallel import split
 from paceline.engines.torch.mesh import Mesh
+from paceline.engines.torch.predictions import PassPredictions
 from paceline.engines.torch.state import Holdings
 from paceline.models.decoder import CausalLM
 from paceline.recipe.schema import Parallelism, Recipe
@@ -72,11 +74,16 @@ class Pipeline:
         recipe: Recipe,
         *,
         dtype: torch.dtype,
-        loss: Callable[[Tensor, Tensor], Tensor],
+        objective: Objective,
+        vocabulary: int,
     ) -> None:
         chosen, layout, device = recipe.parallelism, mesh.layout, torch.device(mesh.data.device_type)
         self._cp = mesh.cp
+        self._tp = mesh.tp
         self._device = device
+        self._objective = objective
+        self._vocabulary = vocabulary
+        self._count: int | Tensor = 1
         self._first = mesh.pp.rank == 0
         self._last = mesh.pp.rank == mesh.pp.size - 1
         count = mesh.pp.size * chosen.stages_per_rank
@@ -103,7 +110,7 @@ class Pipeline:
                 group=mesh.pp.group,
             )
 
-        passes: dict[str, Any] = {"n_microbatches": layout.micro_steps, "loss_fn": loss, "scale_grads": False}
+        passes: dict[str, Any] = {"n_microbatches": layout.micro_steps, "loss_fn": self._loss, "scale_grads": False}
         own: list[Any] = [stage(index, model) for index, model in stages]
         self._schedule: Any
         if chosen.pp_schedule == "zero_bubble":
@@ -113,8 +120,9 @@ class Pipeline:
         else:
             self._schedule = Schedule1F1B(own[0], **passes)
 
-    def run(self, microbatches: Sequence[MicroBatch]) -> Tensor:
-        """Forward and backward of all passes; the sum of their losses, which is zero but on the last stage."""
+    def run(self, microbatches: Sequence[MicroBatch], count: int | Tensor) -> Terms:
+        """Forward and backward of all passes; the sum of their losses over `count`, zero but on the last stage."""
+        self._count = count
         inputs = [split(torch.cat([b.inputs for b in microbatches]), self._cp).to(self._device)] if self._first else []
         ends: dict[str, Any] = {}
         losses: list[Tensor] = []
@@ -122,4 +130,8 @@ class Pipeline:
             targets = torch.cat([b.targets for b in microbatches])
             ends = {"target": split(targets, self._cp).to(self._device), "losses": losses}
         self._schedule.step(*inputs, **ends, **_KEEPS_NOTHING)
-        return torch.stack(losses).detach().sum() if losses else torch.zeros((), device=self._device)
+        return Terms(loss=torch.stack(losses).detach().sum() if losses else torch.zeros((), device=self._device))
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        said = PassPredictions(output=logits, targets=targets, tp=self._tp, vocabulary=self._vocabulary)
+        return self._objective.terms(said, targets, None).loss / self._count
