@@ -6,7 +6,7 @@ data comes from the seed, and layouts are derived (docs/concepts/recipes.md).
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,7 +14,7 @@ from paceline.recipe.method import PAIRS, Adapter, Method, Preference
 from paceline.recipe.platform import Platform
 from paceline.spec.base import Record
 
-VERSION = 2
+VERSION: Final = 2
 """Of what a recipe may say. `migrate` reads what was written for older ones."""
 
 Accelerator = Literal["cpu", "gpu", "trainium"]
