@@ -6,6 +6,7 @@ shard file on the way out. At most one file is in memory, never the model. No to
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import mmap
@@ -18,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from paceline.checkpoint import huggingface
+from paceline.checkpoint import huggingface, merge
 from paceline.checkpoint.dtypes import FLOATS, NUMPY, cast
 from paceline.checkpoint.huggingface import CONFIG_NAME, HuggingFaceModel, belongs
 from paceline.checkpoint.repository import CheckpointRepository, step_folder
 from paceline.checkpoint.safetensors_file import TensorFile
 from paceline.checkpoint.shard_file import Shard, parse, plan
+from paceline.checkpoint.weights import find_base
 from paceline.spec.errors import CheckpointError
 from paceline.spec.manifest import CheckpointFile, CheckpointManifest, FileRecord, TrainerState
 
@@ -97,7 +99,8 @@ def export_model(
 ) -> None:
     """Write the model of a checkpoint to the new directory `target`, without optimizer state.
 
-    `dtype` is one of `FLOATS`; None takes what the imported model had, or else float32, in which runs keep weights.
+    `dtype` is one of `FLOATS`; None takes what the imported model had, or else float32, in which runs keep weights. An
+    adapter is merged into the model that it was learned beside, as that is in its own checkpoint: not quantised.
     Every byte that is read is verified. Raises CheckpointError when the checkpoint is damaged or incomplete; `target`
     is whole or not there.
     """
@@ -113,16 +116,33 @@ def export_model(
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        _write_weights(repository, manifest, manifest.model, partial, FLOATS[dtype], largest_file, progress)
-        document = {key: value for key, value in manifest.model.items() if key != "dtype"}
-        huggingface.write_json(partial / CONFIG_NAME, document | {"torch_dtype": dtype})
-        for asset in manifest.assets:
-            (partial / asset.name).write_bytes(repository.read(manifest.step, asset))
+        adapter = merge.read(repository, manifest)
+        source, weights = (repository, manifest) if adapter is None else merge.base_of(manifest)
+        _write_weights(source, weights, manifest.model, partial, FLOATS[dtype], largest_file, progress, adapter=adapter)
+        _write_companions(repository, manifest, manifest.model, partial, dtype)
         partial.chmod(0o755)  # mkdtemp makes it private
         partial.rename(target)
     except BaseException:  # Ctrl-C too: half a directory is not left behind
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def _write_companions(
+    repository: CheckpointRepository,
+    manifest: CheckpointManifest,
+    document: Mapping[str, Any],
+    directory: Path,
+    dtype: str,
+) -> None:
+    """Configuration and tokenizer: what a run did not change comes from the model that it started from."""
+    holder, described = repository, manifest
+    if manifest.base is not None:
+        with contextlib.suppress(CheckpointError):  # weights that are whole without it can do without its tokenizer
+            holder, described = find_base(manifest.base)
+    both = {key: value for key, value in {**(described.model or {}), **document}.items() if key != "dtype"}
+    huggingface.write_json(directory / CONFIG_NAME, both | {"torch_dtype": dtype})
+    for asset in described.assets:
+        (directory / asset.name).write_bytes(holder.read(described.step, asset))
 
 
 def _write_weights(
@@ -133,11 +153,16 @@ def _write_weights(
     dtype: str,
     largest_file: int,
     progress: Progress,
+    *,
+    adapter: merge.Merge | None,
 ) -> None:
     where = repository.uri(manifest.step)
     config = huggingface.family_of(document, where).from_hugging_face(document, where)
     homes = huggingface.create_weights(directory, config, dtype, largest_file)
     lacking = {tensor: math.prod(shape) for tensor, shape in config.tensors().items()}
+    for tensor, values in (adapter.whole if adapter else {}).items():  # what the base does not have
+        homes[tensor].array(tensor)[...] = cast(values, "F32", dtype)
+        del lacking[tensor]
     copied: set[tuple[str, tuple[int, ...], tuple[int, ...]]] = set()
     for number, record in enumerate(manifest.files):
         progress("copy the weights", number, len(manifest.files))
@@ -146,7 +171,7 @@ def _write_weights(
             # what is replicated lies in several files and is needed once
             place = (shard.name, shard.offset, shard.shape)
             if shard.name in homes and place not in copied:
-                _copy(content, shard, start, homes[shard.name], where)
+                _copy(content, shard, start, homes[shard.name], where, adapter)
                 copied.add(place)
                 lacking[shard.name] -= math.prod(shard.shape)
     if incomplete := [tensor for tensor, elements in lacking.items() if elements]:
@@ -156,7 +181,9 @@ def _write_weights(
     progress("copy the weights", len(manifest.files), len(manifest.files))
 
 
-def _copy(content: bytearray, shard: Shard, start: int, output: TensorFile, where: str) -> None:
+def _copy(
+    content: bytearray, shard: Shard, start: int, output: TensorFile, where: str, adapter: merge.Merge | None
+) -> None:
     """Put one block into the tensor to which it belongs."""
     entry = output.entries[shard.name]
     if shard.global_shape != entry.shape:
@@ -166,4 +193,7 @@ def _copy(content: bytearray, shard: Shard, start: int, output: TensorFile, wher
         )
     block = np.frombuffer(content, NUMPY[shard.dtype], count=math.prod(shard.shape), offset=start)
     region = tuple(slice(at, at + size) for at, size in zip(shard.offset, shard.shape, strict=True))
-    output.array(shard.name)[region] = cast(block.reshape(shard.shape), shard.dtype, entry.dtype)
+    values, dtype = block.reshape(shard.shape), shard.dtype
+    if adapter is not None and (added := adapter.added(shard.name)) is not None:
+        values, dtype = cast(values, dtype, "F32") + added[region], "F32"
+    output.array(shard.name)[region] = cast(values, dtype, entry.dtype)

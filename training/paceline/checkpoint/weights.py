@@ -11,10 +11,10 @@ from paceline.clients.object_store import open_store
 from paceline.models.families import FAMILIES
 from paceline.recipe.schema import ModelChoice
 from paceline.spec.errors import CheckpointError, Problem
-from paceline.spec.manifest import CheckpointManifest
+from paceline.spec.manifest import BaseModelRecord, CheckpointManifest
 
-# how to begin and how far one dared to go: neither changes what the weights compute
-_FREE = ("initializer_range", "max_position_embeddings", "router_aux_loss_coef")
+# how to begin, how far one dared to go, and what the end was: none changes what the layers compute
+_FREE = ("initializer_range", "max_position_embeddings", "router_aux_loss_coef", "num_labels")
 
 
 def find_weights(choice: ModelChoice, root: str, vocabulary: int) -> tuple[CheckpointRepository, CheckpointManifest]:
@@ -32,6 +32,18 @@ def find_weights(choice: ModelChoice, root: str, vocabulary: int) -> tuple[Check
     manifest = repository.manifest(steps[0])
     if problems := list(_differences(choice, manifest, repository.uri(manifest.step), vocabulary)):
         raise CheckpointError.of(problems)
+    return repository, manifest
+
+
+def find_base(record: BaseModelRecord) -> tuple[CheckpointRepository, CheckpointManifest]:
+    """The very checkpoint that a run started from; CheckpointError when it is gone, or is another one now."""
+    repository = CheckpointRepository(open_store(record.root, CheckpointError))
+    manifest = repository.manifest(record.step)
+    if manifest.weights_sha256 != record.weights_sha256:
+        raise CheckpointError(
+            f"{repository.uri(record.step)}: is not the model that training started from: its hashes are others",
+            "put that model back in its place",
+        )
     return repository, manifest
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -14,10 +15,16 @@ from paceline.spec.errors import DataError
 from paceline.spec.manifest import MANIFEST_NAME
 from paceline.spec.run import RunRecord
 
-if TYPE_CHECKING:
-    from paceline.data.tokenizer import TextTokenizer
-
 app = typer.Typer(help="Prepare training data and prove what a run consumed.", no_args_is_help=True)
+
+
+class DataMethod(StrEnum):
+    """For which method of training."""
+
+    PRETRAIN = "pretrain"
+    SFT = "sft"
+    DPO = "dpo"
+    REWARD = "reward"
 
 
 @app.command()
@@ -47,6 +54,18 @@ def prepare(
     held_out: Annotated[
         float, typer.Option(min=0, max=0.99, help="Part of the documents to evaluate on and not to train on.")
     ] = 0.0,
+    method: Annotated[
+        DataMethod,
+        typer.Option(
+            help="sft: .jsonl of {messages}; dpo, reward: .jsonl of {prompt, chosen, rejected}; they need a --tokenizer."
+        ),
+    ] = DataMethod.PRETRAIN,
+    sequence_length: Annotated[
+        int, typer.Option(min=8, help="Tokens of a sequence that conversations are laid out in; the recipe's.")
+    ] = 1024,
+    chat_template: Annotated[
+        str | None, typer.Option(help="A Jinja file, or `chatml`; that of the tokenizer's model if not given.")
+    ] = None,
     text_field: Annotated[str, typer.Option(help="Key or column that holds the text.")] = "text",
     minimum_characters: Annotated[int, typer.Option(min=1, help="Leave shorter texts out.")] = 40,
     shard_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a shard.")] = 1 << 24,
@@ -54,26 +73,55 @@ def prepare(
     seed: Annotated[int, typer.Option(help="Decides the order of the documents.")] = 0,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Tokenise text into a dataset; several named sources become a mixture."""
+    """Tokenise text into a dataset; several named sources become a mixture. Or lay out conversations."""
+    from paceline.cli.model_files import read_template, read_tokenizer
+    from paceline.data.conversations import read_samples
     from paceline.data.prepare import VOCABULARY
     from paceline.data.prepare import prepare as prepare_dataset
+    from paceline.data.prepare_samples import prepare_samples
     from paceline.data.sources import Sources
 
     plan = Sources.parse(sources or [], weights or [])
+    text_tokenizer = read_tokenizer(tokenizer, end_of_text) if tokenizer else None
     with progress_bars() as progress:
-        manifest = prepare_dataset(
-            plan.documents(field=text_field, minimum_characters=minimum_characters, progress=progress),
-            name=name or directory.absolute().name,
-            source=plan.description,
-            output=directory,
-            vocabulary=vocabulary or VOCABULARY,
-            tokenizer=_tokenizer(tokenizer, end_of_text) if tokenizer else None,
-            mixture=plan.mixture,
-            held_out=held_out,
-            shard_tokens=shard_tokens,
-            seed=seed,
-            progress=progress,
-        )
+        if method is DataMethod.PRETRAIN:
+            manifest = prepare_dataset(
+                plan.documents(field=text_field, minimum_characters=minimum_characters, progress=progress),
+                name=name or directory.absolute().name,
+                source=plan.description,
+                output=directory,
+                vocabulary=vocabulary or VOCABULARY,
+                tokenizer=text_tokenizer,
+                mixture=plan.mixture,
+                held_out=held_out,
+                shard_tokens=shard_tokens,
+                seed=seed,
+                progress=progress,
+            )
+        else:
+            if tokenizer is None or text_tokenizer is None or not plan.places or plan.mixture:
+                raise DataError(
+                    f"--method {method}: needs --tokenizer and the place of .jsonl files, and knows no --weight",
+                    "name the root of the model that will be trained: --tokenizer MODEL",
+                )
+            manifest = prepare_samples(
+                [
+                    sample
+                    for place in plan.places.values()
+                    for sample in read_samples(place, method.value, progress=progress)
+                ],
+                method=method.value,
+                sequence_length=sequence_length,
+                template=read_template(chat_template, tokenizer),
+                tokenizer=text_tokenizer,
+                name=name or directory.absolute().name,
+                source=plan.description,
+                output=directory,
+                held_out=held_out,
+                vocabulary=vocabulary or 0,
+                seed=seed,
+                progress=progress,
+            )
     summary = manifest.model_dump(mode="json", exclude={"shards", "tokenizer", "held_out"})
     counts = {"shards": len(manifest.shards), "held_out_tokens": sum(shard.tokens for shard in manifest.held_out)}
     _print({**summary, **counts, "dataset_sha256": manifest.dataset_sha256}, output)
@@ -114,26 +162,6 @@ def _copy_of_dataset(run: Path, record: RunRecord) -> Path:
     for manifest in sorted(run.glob(f"nodes/*/data/{MANIFEST_NAME}")):
         return manifest.parent
     raise DataError(f"{run}: its dataset {record.dataset} is not on this machine", "name a copy with --dataset")
-
-
-def _tokenizer(place: str, end_of_text: str | None) -> TextTokenizer:
-    """The tokenizer in a file, or of the model whose checkpoint is at `place`."""
-    from paceline.checkpoint.repository import CheckpointRepository
-    from paceline.clients.object_store import open_store
-    from paceline.data.tokenizer import TOKENIZER_NAME, TextTokenizer
-
-    if Path(place).is_file():
-        return TextTokenizer.load(Path(place).read_bytes(), place, end_of_text)
-    repository = CheckpointRepository(open_store(place, DataError))
-    for step in repository.steps():
-        for asset in repository.manifest(step).assets:
-            if asset.name == TOKENIZER_NAME:
-                where = f"{repository.uri(step)}/{asset.name}"
-                return TextTokenizer.load(bytes(repository.read(step, asset)), where, end_of_text)
-    raise DataError(
-        f"{place}: neither a file nor the root of a model with a {TOKENIZER_NAME}",
-        "give the path of a tokenizer.json, or import the model with `paceline checkpoint import`",
-    )
 
 
 def _print(values: dict[str, Any], output: Output) -> None:

@@ -9,7 +9,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -109,12 +109,12 @@ def read_files(
     `field` is where JSON lines and Parquet hold the text. DataError when there is no file that a reader knows, and for
     whatever a file does not hold.
     """
-    store, keys = _find(location)
+    store, keys = find_files(location, tuple(READERS))
     documents: dict[str, Document] = {}
     for done, key in enumerate(keys):
         progress(f"read {source or location}", done, len(keys))
         where = f"{store.uri}/{key}".removeprefix("file://")
-        for document in READERS[_kind(key)](_content(store, key, where), where, field):
+        for document in READERS[_kind(key)](read_content(store, key, where), where, field):
             text = document.text.strip()
             if len(text) >= minimum_characters and text not in documents:
                 documents[text] = Document(name=document.name, text=text, source=source)
@@ -124,22 +124,22 @@ def read_files(
     return list(documents.values())
 
 
-def _find(location: str) -> tuple[ObjectStore, list[str]]:
-    """A store and its keys that a reader knows."""
+def find_files(location: str, kinds: Sequence[str]) -> tuple[ObjectStore, list[str]]:
+    """A store and its keys, below `location` or that itself, whose names end in one of `kinds`; `.gz` may follow."""
     path = Path(location.removeprefix("file://"))
     store: ObjectStore
     if "://" not in location.removeprefix("file://") and path.is_file():
         store, keys = DirectoryStore(path.parent), [path.name]
-    elif _kind(location) in READERS and location.startswith("s3://"):
+    elif _kind(location) in kinds and location.startswith("s3://"):
         folder, _, name = location.rpartition("/")
         store, keys = open_store(folder, DataError), [name]
     else:
         store = open_store(location, DataError)
         keys = list(store.list())
-    known = [key for key in keys if _kind(key) in READERS]
+    known = [key for key in keys if _kind(key) in kinds]
     if not known:
         there = f"none of the {len(keys)} files is" if keys else "no file here is"
-        raise DataError(f"{location}: {there} one of {', '.join(READERS)}", "give the place of such files")
+        raise DataError(f"{location}: {there} one of {', '.join(kinds)}", "give the place of such files")
     return store, known
 
 
@@ -147,7 +147,8 @@ def _kind(key: str) -> str:
     return PurePosixPath(key.lower().removesuffix(_COMPRESSED)).suffix
 
 
-def _content(store: ObjectStore, key: str, where: str) -> bytes:
+def read_content(store: ObjectStore, key: str, where: str) -> bytes:
+    """What a file of `find_files` holds, unpacked."""
     try:
         content = store.get(key)
     except FileNotFoundError as cause:

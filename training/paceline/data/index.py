@@ -2,7 +2,7 @@
 
 A shard of T tokens holds (T - 1) // L windows of L + 1 tokens, L apart: the last token of a window is the first of the
 next, so every token but the first of a shard is predicted exactly once. A window never crosses the end of a shard; the
-tail that fills no window is not used.
+tail that fills no window is not used. Where samples were laid out in advance, a window is a sample, and none overlaps.
 """
 
 from __future__ import annotations
@@ -35,10 +35,14 @@ class TokenDataset:
     ) -> None:
         self.manifest = manifest
         self.sequence_length = sequence_length
+        laid_out = manifest.samples
+        self.sequences_per_sample = laid_out.sequences if laid_out else 1
+        self._window = self.sequences_per_sample * (sequence_length + 1)
+        self._stride = self._window if laid_out else sequence_length
         self._directory = directory
         self._shards = shards
         self._mapped: dict[int, Tokens] = {}
-        self._ends = list(accumulate((shard.tokens - 1) // sequence_length for shard in shards))
+        self._ends = list(accumulate(self._windows_of(shard) for shard in shards))
 
     @classmethod
     def open(cls, directory: Path, *, sequence_length: int, verify: bool, held_out: bool = False) -> TokenDataset:
@@ -46,6 +50,12 @@ class TokenDataset:
         everything, every shard that is missing, short or altered. Without it a shard is looked at when it is first
         touched, so that opening does not take longer the more shards there are."""
         manifest = read_manifest(DirectoryStore(directory))
+        if manifest.samples and manifest.samples.sequence_length != sequence_length:
+            prepared = manifest.samples.sequence_length
+            raise DataError(
+                f"{directory}: its samples were laid out for sequences of {prepared} tokens, not {sequence_length}",
+                f"set data.sequence_length to {prepared}, or prepare it again with --sequence-length",
+            )
         shards = manifest.held_out if held_out else manifest.shards
         if not shards:
             raise DataError(f"{directory}: nothing is held out", "prepare it with --held-out 0.01, or evaluate nothing")
@@ -75,15 +85,18 @@ class TokenDataset:
         counts: dict[str, int] = {}
         for shard in self._shards:
             name = shard.source or ""
-            counts[name] = counts.get(name, 0) + (shard.tokens - 1) // self.sequence_length
+            counts[name] = counts.get(name, 0) + self._windows_of(shard)
         return counts
 
     def window(self, index: int) -> Tokens:
-        """Tokens [sequence_length + 1] of window `index`, as a read-only view of the shard."""
+        """Tokens [sequences_per_sample * (sequence_length + 1)] of window `index`, a read-only view of the shard."""
         assert 0 <= index < self.num_windows
         shard = bisect_right(self._ends, index)
-        start = (index - (self._ends[shard - 1] if shard else 0)) * self.sequence_length
-        return self._tokens(shard)[start : start + self.sequence_length + 1]
+        start = (index - (self._ends[shard - 1] if shard else 0)) * self._stride
+        return self._tokens(shard)[start : start + self._window]
+
+    def _windows_of(self, shard: TokenShard) -> int:
+        return (shard.tokens - self._window + self._stride) // self._stride
 
     def _tokens(self, shard: int) -> Tokens:
         tokens = self._mapped.get(shard)

@@ -87,12 +87,13 @@ def replay(dataset: TokenDataset, order: Order, *, steps: int, sequences_per_ste
     head = genesis(
         dataset_sha256=dataset.manifest.dataset_sha256, seed=order.seed, sequence_length=dataset.sequence_length
     )
+    count = sequences_per_step // dataset.sequences_per_sample
     for step in range(steps):
-        first = step * sequences_per_step
+        first = step * count
         digest = combine(
             sample_digest(index, epoch, sample, dataset.window(sample))
-            for index in range(first, first + sequences_per_step)
+            for index in range(first, first + count)
             for epoch, sample in [order.at(index)]
         )
-        head = advance(head, step=step, first_index=first, count=sequences_per_step, digest=digest)
-        yield LedgerEntry(step=step, first_index=first, count=sequences_per_step, digest=digest_hex(digest), head=head)
+        head = advance(head, step=step, first_index=first, count=count, digest=digest)
+        yield LedgerEntry(step=step, first_index=first, count=count, digest=digest_hex(digest), head=head)

@@ -13,12 +13,15 @@ import torch
 from paceline.data.index import TokenDataset
 from paceline.data.ledger import Digest, combine, sample_digest
 from paceline.data.order import Order
+from paceline.data.packing import LEARNED
+from paceline.engines.base import IGNORED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MicroBatch:
-    """`inputs` and `targets` [sequences, sequence_length] int64; targets are the inputs one token later. `documents`,
-    of the same shape, numbers the documents of each sequence from 0; None when all see each other."""
+    """`inputs` and `targets` [sequences, sequence_length] int64; targets are the inputs one token later, or IGNORED
+    where they are not learned. `documents`, of the same shape, numbers the documents of each sequence from 0; None
+    when all see each other."""
 
     inputs: torch.Tensor
     targets: torch.Tensor
@@ -37,8 +40,8 @@ class StepBatch:
 
 
 class Loader:
-    """What rank `rank` of `world_size` consumes: of every step's `sequences_per_step` consecutive indices the
-    rank-th equal block, cut into micro-batches of `micro_sequences`. Where there is CUDA the memory is pinned, so that
+    """What rank `rank` of `world_size` consumes: of the consecutive samples that are every step's `sequences_per_step`
+    the rank-th equal block, cut into micro-batches of `micro_sequences`. Where there is CUDA the memory is pinned, so that
     it can be copied while the device computes. `end_of_text` is the token after which the next document of a sequence
     begins, if documents are to be told apart. Close it, or use it as a context.
 
@@ -62,8 +65,8 @@ class Loader:
         assert sequences_per_step % (world_size * micro_sequences) == 0
         self._dataset = dataset
         self._order = order
-        self._count = sequences_per_step
-        self._block = sequences_per_step // world_size
+        self._count = sequences_per_step // dataset.sequences_per_sample
+        self._block = self._count // world_size
         self._offset = rank * self._block
         self._micro = micro_sequences
         self._end_of_text = end_of_text
@@ -96,18 +99,20 @@ class Loader:
 
     def _read(self, step: int) -> StepBatch:
         first = step * self._count
-        windows = np.empty((self._block, self._dataset.sequence_length + 1), dtype=np.int64)
+        sample_tokens = self._dataset.sequences_per_sample * (self._dataset.sequence_length + 1)
+        windows = np.empty((self._block, sample_tokens), dtype=np.int64)
         digests: list[Digest] = []
         for row, index in enumerate(range(first + self._offset, first + self._offset + self._block)):
             epoch, sample = self._order.at(index)
             windows[row] = self._dataset.window(sample)
             if self._witness:
                 digests.append(sample_digest(index, epoch, sample, windows[row]))
-        microbatches = [self._microbatch(part) for part in torch.split(torch.from_numpy(windows), self._micro)]
+        sequences = torch.from_numpy(windows).view(-1, self._dataset.sequence_length + 1)
+        microbatches = [self._microbatch(part) for part in torch.split(sequences, self._micro)]
         return StepBatch(microbatches=microbatches, first_index=first, count=self._count, digest=combine(digests))
 
     def _microbatch(self, windows: torch.Tensor) -> MicroBatch:
-        inputs, targets = windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
+        inputs, targets = inputs_and_targets(windows, all_learned=self._dataset.manifest.samples is None)
         documents = None if self._end_of_text is None else documents_of(inputs, self._end_of_text)
         if not self._pinned:
             return MicroBatch(inputs=inputs, targets=targets, documents=documents)
@@ -116,6 +121,16 @@ class Loader:
             targets=targets.pin_memory(),
             documents=None if documents is None else documents.pin_memory(),
         )
+
+
+def inputs_and_targets(windows: torch.Tensor, *, all_learned: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of `windows` [sequences, sequence_length + 1] what is read and what is predicted; unless all of it is learned,
+    the LEARNED bit of every token says whether it is, and the other targets are IGNORED."""
+    targets = windows[:, 1:].contiguous()
+    if all_learned:
+        return windows[:, :-1].contiguous(), targets
+    learned = (targets & LEARNED).bool()
+    return windows[:, :-1] & ~LEARNED, (targets & ~LEARNED).masked_fill_(~learned, IGNORED)
 
 
 def documents_of(inputs: torch.Tensor, end_of_text: int) -> torch.Tensor:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from paceline.spec.manifest import MANIFEST_NAME, DatasetManifest, FileRecord, T
 VOCABULARY = 2048
 SHARD_TOKENS = 1 << 24  # 32 MiB of uint16: large enough to stream, small enough to hold in memory while copying
 _BATCH = 256  # documents encoded at a time
+_Any = TypeVar("_Any")
 
 
 def prepare(
@@ -52,7 +54,7 @@ def prepare(
     The same input gives the same files and the same manifest, and a second run changes nothing, not even the date.
     DataError when there is nothing to prepare or `output` cannot be written.
     """
-    trained, kept_back = _divided(documents, source, seed, held_out)
+    trained, kept_back = divided(documents, source, seed, held_out)
     if tokenizer is None:
         progress("train the tokenizer", 0, 1)
         tokenizer = TextTokenizer.train((d.text for d in documents), vocabulary)
@@ -67,11 +69,11 @@ def prepare(
         for number, pieces in enumerate(_shards(_encoded(part, tokenizer, stem, progress), shard_tokens)):
             tokens = np.concatenate(pieces).astype(width)
             np.add(counts, np.bincount(tokens, minlength=vocabulary), out=counts)
-            file = _write(store, f"{stem}-{number:05d}", ".bin", tokens.tobytes())
+            file = write_file(store, f"{stem}-{number:05d}", ".bin", tokens.tobytes())
             yield TokenShard(**file.model_dump(), tokens=len(tokens), documents=len(pieces), source=of)
 
     try:
-        tokenizer_file = _write(store, "tokenizer", ".json", tokenizer.dump())
+        tokenizer_file = write_file(store, "tokenizer", ".json", tokenizer.dump())
         kept_back_shards = tuple(shards(kept_back, "held-out"))
         counts[:] = 0
         if mixture:
@@ -88,7 +90,7 @@ def prepare(
             tokens=int(counts.sum()),
             token_bytes=width.itemsize,
             vocabulary=vocabulary,
-            unigram_entropy=_entropy(counts),
+            unigram_entropy=entropy(counts),
             end_of_text=tokenizer.end_of_text,
             tokenizer=tokenizer_file,
             shards=tuple(trained_shards),
@@ -96,7 +98,7 @@ def prepare(
             held_out=kept_back_shards,
             held_out_bytes=sum(len(d.text.encode()) for d in kept_back),
         )
-        return _commit(store, manifest)
+        return commit(store, manifest)
     except OSError as cause:
         raise DataError(
             f"{output}: the dataset cannot be written: {cause.strerror or cause}",
@@ -104,10 +106,8 @@ def prepare(
         ) from cause
 
 
-def _divided(
-    documents: Sequence[Document], source: str, seed: int, held_out: float
-) -> tuple[list[Document], list[Document]]:
-    """The documents in shuffled order: what is trained on, and what is held out of it."""
+def divided(documents: Sequence[_Any], source: str, seed: int, held_out: float) -> tuple[list[_Any], list[_Any]]:
+    """The documents, or samples, in shuffled order: what is trained on, and what is held out of it."""
     if not documents:
         raise DataError(f"{source}: holds no documents", "give at least one document that is long enough")
     order = SampleOrder(seed=seed, num_samples=len(documents))
@@ -152,20 +152,21 @@ def _shards(encoded: Iterator[NDArray[np.uint32]], shard_tokens: int) -> Iterato
         yield pieces
 
 
-def _entropy(counts: NDArray[np.int64]) -> float:
+def entropy(counts: NDArray[np.int64]) -> float:
     """Shannon entropy in nats of the distribution that `counts` samples."""
     total = int(counts.sum())
     return -math.fsum(n / total * math.log(n / total) for n in counts.tolist() if n)
 
 
-def _write(store: DirectoryStore, stem: str, suffix: str, content: Bytes) -> FileRecord:
+def write_file(store: DirectoryStore, stem: str, suffix: str, content: Bytes) -> FileRecord:
+    """One file of a dataset, with the start of its hash in its name."""
     digest = sha256(content)
     record = FileRecord(name=f"{stem}-{digest[:12]}{suffix}", bytes=len(content), sha256=digest)
     store.put(record.name, content)
     return record
 
 
-def _commit(store: DirectoryStore, manifest: DatasetManifest) -> DatasetManifest:
+def commit(store: DirectoryStore, manifest: DatasetManifest) -> DatasetManifest:
     """Make `manifest` the dataset of `store`, then remove the files of the one it replaced."""
     try:
         before = read_manifest(store)

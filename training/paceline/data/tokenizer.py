@@ -16,7 +16,8 @@ SMALLEST_VOCABULARY = 257  # every byte, and the end of a text
 
 
 class TextTokenizer:
-    """Text to token ids and back. `end_of_text` is the id that separates documents."""
+    """Text to token ids and back. `end_of_text` is the id that separates documents; `specials` are the texts of the
+    tokens that stand for no text."""
 
     def __init__(self, tokenizer: Tokenizer, source: str, end_of_text: str | None = None) -> None:
         wanted = KNOWN_ENDS if end_of_text is None else (end_of_text,)
@@ -31,6 +32,8 @@ class TextTokenizer:
         self._tokenizer.encode_special_tokens = True
         self.vocabulary: int = tokenizer.get_vocab_size()
         self.end_of_text = ids[0]
+        added = tokenizer.get_added_tokens_decoder().values()
+        self.specials = tuple(sorted(token.content for token in added if token.special))
 
     @classmethod
     def train(cls, texts: Iterable[str], vocabulary: int) -> TextTokenizer:
@@ -71,6 +74,14 @@ class TextTokenizer:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, without a separator."""
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def encode_with_specials(self, texts: Sequence[str]) -> list[list[int]]:
+        """As `encode`, where a special token that a text spells is that token."""
+        self._tokenizer.encode_special_tokens = False
+        try:
+            return self.encode(texts)
+        finally:
+            self._tokenizer.encode_special_tokens = True
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False))

@@ -7,7 +7,8 @@ and the tensors.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
@@ -40,7 +41,7 @@ class RankContext:
 
 
 IGNORED = -100
-"""A target that is not predicted: it adds nothing to a loss. Only `eval_step` meets it."""
+"""A target that is not predicted: it adds nothing to a loss."""
 
 
 class MicroBatch(Protocol):
@@ -71,13 +72,15 @@ class Metric(Protocol):
 class StepOut:
     """What one optimizer step gave, equal on all ranks.
 
-    `loss` is the mean over the global batch in nats per token, before the update; `gradient_norm` is the global L2
-    norm before clipping; `totals` is the sum over ranks of the totals given to the step, modulo 2**64.
+    `loss` is the mean over the global batch in nats per token, or per pair, before the update; `gradient_norm` is the
+    global L2 norm before clipping; `totals` is the sum over ranks of the totals given to the step, modulo 2**64;
+    `metrics` are more means over the global batch, of the method's own (engines/objectives).
     """
 
     loss: Metric
     gradient_norm: Metric
     totals: npt.NDArray[np.int64]
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,15 +141,23 @@ class Engine(Protocol):
         """Make the model and the optimizer state, sharded from the start.
 
         Without `initialise` the parameters hold anything until the caller fills `state`. With it they are a function
-        of the recipe's seed that does not depend on the number of ranks.
+        of the recipe's seed that does not depend on the number of ranks; but for those that `model.weights` holds.
+        """
+        ...
+
+    def frozen(self) -> AbstractContextManager[Mapping[str, LogicalShard]]:
+        """What training reads and never changes, by Hugging Face names: the model under adapters, or the one that a
+        preference is measured against. Not part of `state`, and empty where everything learns.
+
+        The caller fills it once, before the first step; what is to be quantised is when the context ends.
         """
         ...
 
     def state(self) -> Mapping[str, LogicalShard]:
         """All that a checkpoint must hold, complete before the first step.
 
-        Parameters by their Hugging Face names; of each, `optimizer.exp_avg.<name>`, `optimizer.exp_avg_sq.<name>` and
-        `optimizer.step.<name>`. The tensors stay the same objects until `teardown`.
+        Parameters that learn by their Hugging Face names; of each, `optimizer.exp_avg.<name>`,
+        `optimizer.exp_avg_sq.<name>` and `optimizer.step.<name>`. The tensors stay the same objects until `teardown`.
         """
         ...
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import secrets
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from paceline.checkpoint.repository import CheckpointRepository
@@ -17,17 +18,20 @@ from paceline.data.ledger import genesis
 from paceline.data.manifest import read_manifest
 from paceline.journal.reader import read
 from paceline.models.families import FAMILIES
+from paceline.plan.auto import settle
 from paceline.plan.layout import derive
 from paceline.recipe.load import Resolved
+from paceline.recipe.method import PAIRS
 from paceline.recipe.schema import Recipe
 from paceline.spec.errors import CheckpointError, DataError, LaunchError, Problem, RecipeError
 from paceline.spec.events import GenerationOpened
 from paceline.spec.job import JobSpec, Timeouts
-from paceline.spec.manifest import DatasetManifest
+from paceline.spec.manifest import BaseModelRecord, DatasetManifest
 from paceline.spec.run import JOURNAL_DIRECTORY, RUN_NAME, RunRecord
 
 JOB_NAME = "job.json"
 _LOCK_NAME = ".lock"
+_KINDS = {None: "text", "sft": "conversations", "dpo": "preferences"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +56,8 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
     Raises RecipeError when the ranks cannot share the global batch or there is no such model, DataError when there is
     no such dataset, CheckpointError when the recipe's weights are of another model.
     """
-    recipe = request.recipe.recipe
+    settled = settle(request.recipe, nodes=request.nodes, processes_per_node=request.workers_per_node)
+    request, recipe = replace(request, recipe=settled), settled.recipe
     derive(recipe, request.nodes * request.workers_per_node)
     dataset = open_store(request.dataset, DataError)
     manifest = read_manifest(dataset)
@@ -62,8 +67,13 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
     )
     _check_continuation(request, order)
     model = FAMILIES[recipe.model.family].preset(recipe.model.preset, vocabulary=manifest.vocabulary)
+    if recipe.method == "reward":
+        model = replace(model, num_labels=1)
+    base = None
     if recipe.model.weights is not None:
-        find_weights(recipe.model, recipe.model.weights, manifest.vocabulary)
+        weights, starting = find_weights(recipe.model, recipe.model.weights, manifest.vocabulary)
+        base = BaseModelRecord(root=weights.store.uri, step=starting.step, weights_sha256=starting.weights_sha256)
+        _check_base(request, base)
     job = JobSpec(
         run=request.name,
         recipe=recipe.model_dump(mode="json"),
@@ -76,8 +86,10 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
         data_order=order,
         vocabulary=manifest.vocabulary,
         model=model.to_hugging_face(),
+        base=base,
         checkpoints=request.checkpoints,
         journal=str((directory / JOURNAL_DIRECTORY).absolute()),
+        environment=recipe.platform.environment,
         coordinator_port=free_port(),
         first_generation=_next_generation(directory / JOURNAL_DIRECTORY),
         timeouts=request.timeouts,
@@ -124,6 +136,11 @@ def _is_legal(request: RunRequest, nodes: int) -> bool:
 def _check_dataset(recipe: Recipe, manifest: DatasetManifest, where: str) -> None:
     """Whether the dataset has what the recipe wants of it; DataError says all that it lacks."""
     problems: list[Problem] = []
+    wanted = None if recipe.method == "pretrain" else "dpo" if recipe.method in PAIRS else "sft"
+    prepared = manifest.samples.method if manifest.samples else None
+    if wanted != prepared:
+        message = f"{where}: holds {_KINDS[prepared]}; method {recipe.method} learns from {_KINDS[wanted]}"
+        problems.append(Problem(message=message, hint=f"prepare it with --method {recipe.method}"))
     if recipe.evaluation.every and not manifest.held_out:
         hint = "prepare it with --held-out 0.01, or set evaluation.every to 0"
         problems.append(Problem(message=f"{where}: nothing is held out for evaluation.every", hint=hint))
@@ -144,12 +161,26 @@ def _check_continuation(request: RunRequest, order: str) -> None:
         manifest = repository.manifest(steps[0])
     except CheckpointError:
         return  # damaged: the coordinator takes an older one, loudly
-    per_step = request.recipe.recipe.sequences_per_step
+    per_step = request.recipe.recipe.samples_per_step
     if manifest.data_order != order or manifest.trainer.next_index != manifest.step * per_step:
         raise LaunchError(
             f"{repository.uri(manifest.step)}: was trained on other data, or in another order or batch size",
             "give another place for checkpoints, or the data.*, batch.* and dataset of the run that wrote it",
         )
+
+
+def _check_base(request: RunRequest, base: BaseModelRecord) -> None:
+    """Checkpoints that hold an adapter are worth nothing beside another model, and a preference is measured against
+    the one that it began with."""
+    repository = CheckpointRepository(open_store(request.checkpoints, CheckpointError))
+    for step in repository.steps()[:1]:
+        with contextlib.suppress(CheckpointError):  # damaged: the coordinator takes an older one, loudly
+            before = repository.manifest(step).base
+            if before is not None and before.weights_sha256 != base.weights_sha256:
+                raise LaunchError(
+                    f"{base.root}: is not the model that the run in {repository.store.uri} started from",
+                    f"set model.weights to {before.root}, or give another place for checkpoints",
+                )
 
 
 def _next_generation(journal: Path) -> int:

@@ -50,7 +50,7 @@ class DecoderConfig:
 
     `family` is Hugging Face's `model_type`; `fixed` are keys of `config.json` that the code of the family takes for
     granted; `aliases` are other names that the file may have for fields. A `sliding_window` of W lets a position see
-    itself and the W - 1 before it.
+    itself and the W - 1 before it. With `num_labels` the model ends with so many scores instead of logits.
     """
 
     family: ClassVar[str]
@@ -71,6 +71,7 @@ class DecoderConfig:
     rope_scaling: RopeScaling | None = None
     tie_word_embeddings: bool = False
     initializer_range: float = 0.02
+    num_labels: int | None = None
 
     def __post_init__(self) -> None:
         assert self.num_attention_heads % self.num_key_value_heads == 0, "key/value heads must share the heads evenly"
@@ -100,6 +101,8 @@ class DecoderConfig:
         known["rope_theta"] = rope.pop("rope_theta", known.get("rope_theta"))
         kind = rope.pop("rope_type", rope.pop("type", "default"))
         known["rope_scaling"] = rope if kind == "llama3" else None
+        if "ForSequenceClassification" in "".join(known.get("architectures", ())):
+            known["num_labels"] = len(known.get("id2label", ()))
         hidden, heads = known.get("hidden_size"), known.get("num_attention_heads")
         if "head_dim" not in known and isinstance(hidden, int) and isinstance(heads, int):
             known["head_dim"] = hidden // heads
@@ -126,7 +129,12 @@ class DecoderConfig:
 
     def to_hugging_face(self) -> dict[str, Any]:
         """The `config.json` of this model."""
-        values = {"architectures": [self.architecture], "model_type": self.family, **self.fixed, **asdict(self)}
+        architecture, labels = self.architecture, self.num_labels
+        scores = {} if labels is None else {"id2label": {str(n): f"LABEL_{n}" for n in range(labels)}}
+        if scores:
+            architecture = architecture.replace("ForCausalLM", "ForSequenceClassification")
+        shape = {name: value for name, value in asdict(self).items() if name != "num_labels"}
+        values = {"architectures": [architecture], "model_type": self.family, **self.fixed, **shape, **scores}
         if self.rope_scaling is not None:
             values["rope_scaling"] = {"rope_type": "llama3", **asdict(self.rope_scaling)}
         return values
@@ -145,7 +153,9 @@ class DecoderConfig:
         for index in range(self.num_hidden_layers):
             shapes |= {f"model.layers.{index}.{name}": shape for name, shape in layer.items()}
         shapes["model.norm.weight"] = (hidden,)
-        if not self.tie_word_embeddings:
+        if self.num_labels is not None:
+            shapes["score.weight"] = (self.num_labels, hidden)
+        elif not self.tie_word_embeddings:
             shapes["lm_head.weight"] = (self.vocab_size, hidden)
         return shapes
 

@@ -82,7 +82,14 @@ class CausalLM(nn.Module):
         self.lm_head = layers.linear(config.hidden_size, config.vocab_size)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
+        self._head = "lm_head"
+
+    def end_with_score(self, layers: LayerFactory) -> None:
+        """Give every position a score [B, S, 1] instead of logits, as `...ForSequenceClassification` of one label."""
+        del self.lm_head
+        self.score = layers.linear(self.config.hidden_size, 1)
+        self._head = "score"
 
     def forward(self, ids: Tensor, documents: Tensor | None = None) -> Tensor:
-        logits: Tensor = self.lm_head(self.model(ids, documents))
+        logits: Tensor = self.get_submodule(self._head)(self.model(ids, documents))
         return logits

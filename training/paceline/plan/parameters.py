@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from math import prod
 
 from paceline.models.config import DecoderConfig
@@ -45,13 +46,12 @@ class Block:
 
 def blocks(config: DecoderConfig, layout: Layout, stage: int, stages: int) -> list[Block]:
     """The parameters of one of the `stages` of the pipeline, as ranks of `layout` hold them."""
-    plan = SHARDING[config.family]
-    whole = {block.name: block for block in _whole(config, plan)}
+    whole = {block.name: block for block in _all(config)}
     kept = [name for name in whole if _in_stage(name, config, stage, stages)]
     if config.tie_word_embeddings and stages > 1 and stage == stages - 1:
         kept.append(_HEAD)
         whole[_HEAD] = replace(whole[_EMBEDDING], name=_HEAD)
-    return [_share(whole[name], plan, layout) for name in kept]
+    return [_share(whole[name], config.family, layout) for name in kept]
 
 
 def layers_of(config: DecoderConfig, stage: int, stages: int) -> range:
@@ -66,6 +66,12 @@ def units(found: Sequence[Block]) -> dict[str, list[Block]]:
     for block in found:
         by_unit.setdefault(block.unit, []).append(block)
     return by_unit
+
+
+@cache
+def _all(config: DecoderConfig) -> tuple[Block, ...]:
+    """A planner asks for many layouts of one model."""
+    return tuple(_whole(config, SHARDING[config.family]))
 
 
 def _whole(config: DecoderConfig, plan: ShardingPlan) -> Iterator[Block]:
@@ -91,13 +97,18 @@ def _in_stage(name: str, config: DecoderConfig, stage: int, stages: int) -> bool
     return int(name.split(".")[2]) in layers_of(config, stage, stages)
 
 
-def _share(block: Block, plan: ShardingPlan, layout: Layout) -> Block:
+@cache
+def _split(family: str, module: str) -> str | None:
+    return SHARDING[family].split(module)
+
+
+def _share(block: Block, family: str, layout: Layout) -> Block:
     """What tensor and expert parallel leave of a parameter, and who shards that."""
     shards = layout.dp_shard * layout.cp
     if block.stacked:
         first, *rest = block.shape
         return replace(block, shape=(first // layout.ep, *rest), shards=shards // layout.ep)
-    split = plan.split(block.name.rpartition(".")[0])
+    split = _split(family, block.name.rpartition(".")[0])
     shape = list(block.shape)
     if split is not None:
         dimension = 1 if split == "rows" else 0

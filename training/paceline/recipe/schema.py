@@ -6,11 +6,18 @@ data comes from the seed, and layouts are derived (docs/concepts/recipes.md).
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from paceline.recipe.method import PAIRS, Adapter, Method, Preference
+from paceline.recipe.platform import Platform
 from paceline.spec.base import Record
+
+VERSION: Final = 2
+"""Of what a recipe may say. `migrate` reads what was written for older ones."""
+
+Accelerator = Literal["cpu", "gpu", "trainium"]
 
 
 class ModelChoice(Record):
@@ -37,10 +44,19 @@ class Batch(Record):
 class Parallelism(Record):
     """Along which axes ranks share the work; what an accelerator, a world and a model allow is checked when they are
     known (paceline/plan/layout.py). All degrees of one: every rank has its own part of the batch, and all parameters
-    are sharded over all ranks."""
+    are sharded over all ranks.
 
+    A file may write `parallelism: auto`, and in the section degrees for one accelerator, such as `trainium: {tp: 32}`
+    or `gpu: auto` (paceline/recipe/resolve.py)."""
+
+    auto: bool = Field(
+        default=False, description="once the ranks are known, degrees of 1 are raised as far as memory needs it"
+    )
     dp_replicate: int = Field(default=1, ge=1, description="copies of the sharded parameters, each with its own data")
     dp_shard: int | None = Field(default=None, ge=1, description="ranks that shard one copy; null: all that are left")
+    zero: Literal[1, 2, 3] = Field(
+        default=3, description="what they shard: 1 the optimizer's state, 2 gradients too, 3 parameters too"
+    )
     cp: int = Field(default=1, ge=1, description="context parallel: ranks that share the positions of a sequence")
     ep: int = Field(default=1, ge=1, description="expert parallel: ranks of dp_shard that share the experts of a layer")
     tp: int = Field(default=1, ge=1, description="tensor parallel: ranks that share every matrix product")
@@ -63,6 +79,12 @@ class Compute(Record):
     )
     checkpoint_every: int = Field(default=1, ge=1, description="of how many layers one is checkpointed")
     compile: bool = Field(default=False, description="compile every layer with torch.compile")
+    attention: Literal["sdpa", "flex", "nki_flash"] = Field(
+        default="sdpa", description="kernel: PyTorch's own, its compiled one, or that of Neuron"
+    )
+    static_shapes: bool = Field(
+        default=False, description="all passes have one shape, because a graph is compiled for each"
+    )
 
 
 class Optimizer(Record):
@@ -109,16 +131,30 @@ class Checkpointing(Record):
 
 
 class Recipe(Record):
-    """A complete recipe, after bases and overrides are applied."""
+    """A complete recipe, after bases, overrides and the accelerator's values are applied."""
 
+    version: Literal[2] = Field(default=VERSION, description="of the schema that the file was written for")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str
-    engine: Literal["torch"] = "torch"
+    accelerator: Accelerator | None = Field(
+        default=None, description="what to train on; null: what the machine has that runs it"
+    )
+    instance: str | None = Field(default=None, description="EC2 instance type of a node; it implies the accelerator")
+    engine: Literal["torch", "deepspeed", "nxd"] = Field(
+        default="torch", description="what computes: PyTorch, DeepSpeed, or NeuronX Distributed"
+    )
+    method: Method = Field(
+        default="pretrain",
+        description="pretrain: every token; sft: answers in conversations; dpo: preferred answers; reward: their score",
+    )
+    preference: Preference = Preference()
+    adapter: Adapter | None = None
     model: ModelChoice
     data: DataChoice = DataChoice()
     batch: Batch
     parallelism: Parallelism = Parallelism()
     compute: Compute = Compute()
+    platform: Platform = Platform()
     optimizer: Optimizer
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
@@ -145,7 +181,42 @@ class Recipe(Record):
             )
         return self
 
+    @model_validator(mode="after")
+    def _method_can(self) -> Self:
+        chosen, pairs = self.parallelism, self.method in PAIRS
+        if self.model.weights is None and (self.adapter is not None or self.method == "dpo"):
+            what = "an adapter" if self.adapter is not None else "method dpo"
+            raise ValueError(f"model.weights: {what} needs a model to start from ## name the root of an imported model")
+        if pairs and chosen.pp * chosen.cp > 1:
+            raise ValueError(
+                f"method: {self.method} compares whole sequences, which neither stages nor ring attention have"
+                " ## set parallelism.pp and parallelism.cp to 1"
+            )
+        if pairs and (self.batch.micro_sequences % 2 or self.sequences_per_step % 2):
+            raise ValueError(
+                f"batch.micro_sequences: method {self.method} takes pairs, not {self.sequences_per_step} per"
+                f" step and {self.batch.micro_sequences} per pass ## make both numbers even"
+            )
+        if pairs and self.evaluation.every:
+            raise ValueError(f"evaluation.every: method {self.method} is not evaluated on held-out text ## set it to 0")
+        if self.method == "reward" and chosen.tp > 1 and chosen.sequence_parallel:
+            raise ValueError(
+                "parallelism.sequence_parallel: a score is of whole positions ## set it to false, or tp to 1"
+            )
+        if self.adapter is not None and self.compute.precision == "float8":
+            raise ValueError("compute.precision: float8 layers take no adapters ## set it to bfloat16")
+        if self.adapter is not None and chosen.pp > 1:
+            raise ValueError("adapter: stages of a pipeline hold none ## set parallelism.pp to 1")
+        if self.adapter is not None and self.optimizer.name == "muon":
+            raise ValueError("optimizer.name: muon is for the matrices of a model, not of adapters ## take adamw")
+        return self
+
     @property
     def sequences_per_step(self) -> int:
         """Global batch in sequences."""
         return self.batch.tokens // self.data.sequence_length
+
+    @property
+    def samples_per_step(self) -> int:
+        """Global batch in samples of the dataset: a pair is one."""
+        return self.sequences_per_step // (2 if self.method in PAIRS else 1)

@@ -100,7 +100,8 @@ class StepFinished(Event):
     """One optimizer step on one node, written by the node's first rank. `step` is the number of steps done with it.
 
     `seconds` is the whole step; `data_seconds` and `checkpoint_seconds` are the parts of it spent waiting for input
-    and for snapshots. `loss` is the mean over the global batch in nats per token. `mfu` is the model's arithmetic over
+    and for snapshots. `loss` is the mean over the global batch in nats per token, or per pair; `metrics` are more such
+    means, of the method's own (engines/objectives). `mfu` is the model's arithmetic over
     the peak of the accelerators (train/flops.py), None where the peak is not known; `memory_bytes` is the most that
     this rank has held so far, on its accelerator or, without one, in its process.
     """
@@ -116,6 +117,7 @@ class StepFinished(Event):
     checkpoint_seconds: float
     mfu: float | None = None
     memory_bytes: int | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
 
 
 class DatasetPrepared(Event):

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from paceline.spec.base import Record
+from paceline.spec.manifest import BaseModelRecord
 
 
 class Timeouts(Record):
@@ -38,8 +39,10 @@ class JobSpec(Record):
     data_order: str = Field(description="the ledger's genesis: which data, cut how, in which order")
     vocabulary: int
     model: dict[str, Any] | None = Field(default=None, description="the model's `config.json`, as Hugging Face has it")
+    base: BaseModelRecord | None = Field(default=None, description="what `model.weights` was when the run began")
     checkpoints: str = Field(description="root of the run's durable checkpoints")
     journal: str = Field(description="directory for event files")
+    environment: dict[str, str] = Field(default={}, description="variables of the workers")
     coordinator_host: str = "127.0.0.1"
     coordinator_port: int = Field(ge=1, le=65535)
     image_digest: str | None = None

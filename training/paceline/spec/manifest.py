@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,21 @@ class TokenShard(FileRecord):
     tokens: int = Field(ge=1)
     documents: int = Field(ge=1)
     source: str | None = Field(default=None, description="the part of a mixture that the documents belong to")
+
+
+class SampleFormat(Record):
+    """Samples that were laid out in advance, one after the other: each is one sequence of conversations, or the two
+    sequences of a preference, of `sequence_length` + 1 tokens. A token that is learned has its highest bit set."""
+
+    method: Literal["sft", "dpo"] = Field(description="sft: conversations; dpo: preferences, also for reward models")
+    sequence_length: int = Field(ge=8)
+    learned: int = Field(ge=1, description="tokens of answers, in the shards that are trained on")
+    left_out: int = Field(ge=0, description="conversations or preferences that were too long")
+
+    @property
+    def sequences(self) -> int:
+        """Of one sample."""
+        return 2 if self.method == "dpo" else 1
 
 
 class DatasetManifest(Record):
@@ -58,6 +73,7 @@ class DatasetManifest(Record):
     mixture: dict[str, int] = Field(default_factory=dict)
     held_out: tuple[TokenShard, ...] = ()
     held_out_bytes: int = 0
+    samples: SampleFormat | None = Field(default=None, description="null: windows of text, cut when it is read")
 
     @property
     def files(self) -> tuple[FileRecord, ...]:
@@ -72,6 +88,8 @@ class DatasetManifest(Record):
         lines += [f"{shard.tokens} {shard.sha256}" for shard in self.shards]
         if self.mixture:
             lines += [f"{shard.source} {self.mixture[str(shard.source)]}" for shard in self.shards]
+        if self.samples:
+            lines.append(f"{self.samples.method} {self.samples.sequence_length}")
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -90,8 +108,17 @@ class CheckpointFile(FileRecord):
     rank: int = Field(ge=0)
 
 
+class BaseModelRecord(Record):
+    """The checkpoint of a model that others start from or stand on: where it lies and which it is."""
+
+    root: str
+    step: int
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class CheckpointManifest(Record):
-    """A committed checkpoint. `parent` is the step of the checkpoint this run resumed from, if any.
+    """A committed checkpoint. With an `adapter` it holds what was learned beside `base`, and not the base itself.
+    `parent` is the step of the checkpoint this run resumed from, if any.
 
     An imported model is step 0 of no run: it has no recipe and no order of data.
     """
@@ -110,6 +137,13 @@ class CheckpointManifest(Record):
     parent: int | None = None
     model: dict[str, Any] | None = Field(default=None, description="the model's `config.json`, as Hugging Face has it")
     assets: tuple[FileRecord, ...] = Field(default=(), description="files of the model beside its tensors")
+    base: BaseModelRecord | None = Field(default=None, description="the model that training started from")
+    adapter: dict[str, Any] | None = Field(default=None, description="of the recipe; null: all parameters learned")
+
+    @property
+    def weights_sha256(self) -> str:
+        """The identity of what the files hold."""
+        return hashlib.sha256("\n".join(file.sha256 for file in self.files).encode()).hexdigest()
 
 
 class LatestPointer(Record):

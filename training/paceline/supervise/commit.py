@@ -101,6 +101,8 @@ class Committer:
             files=tuple(shard.file for shard in shards),
             parent=self._parent,
             model=self._job.model,
+            base=self._job.base,
+            adapter=self._job.recipe["adapter"],
         )
         try:
             repository = self._open()

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from paceline.data.index import TokenDataset
-from paceline.data.loader import MicroBatch, documents_of
+from paceline.data.loader import MicroBatch, documents_of, inputs_and_targets
 from paceline.engines.base import IGNORED, Engine
 from paceline.journal.writer import Journal
 from paceline.plan.layout import Layout
@@ -76,29 +76,33 @@ class Evaluation(Callback):
         started = time.perf_counter()
         if self._speaks:
             self._journal.emit(PhaseChanged, activity=Activity.EVALUATION)
-        loss = self._held_out_loss(step)
+        loss, tokens = self._held_out_loss(step)
         scores = {task.name: self._score(step, task) for task in self._tasks}
         if self._rank == 0:
-            manifest = self._held_out.manifest
-            tokens_per_byte = sum(shard.tokens for shard in manifest.held_out) / manifest.held_out_bytes
+            manifest, bits_per_byte = self._held_out.manifest, None
+            if manifest.samples is None:
+                tokens_per_byte = sum(shard.tokens for shard in manifest.held_out) / manifest.held_out_bytes
+                bits_per_byte = loss / math.log(2) * tokens_per_byte
             self._journal.emit(
                 EvaluationFinished,
                 step=step,
                 loss=loss,
-                tokens=self._sequences * self._held_out.sequence_length,
-                bits_per_byte=loss / math.log(2) * tokens_per_byte,
+                tokens=tokens,
+                bits_per_byte=bits_per_byte,
                 tasks=scores,
                 seconds=time.perf_counter() - started,
             )
         if self._speaks:
             self._journal.emit(PhaseChanged, activity=Activity.PRODUCTIVE)
 
-    def _held_out_loss(self, step: int) -> float:
-        """Mean nats per token."""
-        length = self._held_out.sequence_length
-        windows = [self._held_out.window(index).astype(np.int64) for index in range(self._sequences)]
-        nats = self._nats(step, [(window[:-1], window[1:]) for window in windows])
-        return math.fsum(nats) / (self._sequences * length)
+    def _held_out_loss(self, step: int) -> tuple[float, int]:
+        """Mean nats per token that is learned, and how many of these there are."""
+        windows = np.stack([self._held_out.window(index).astype(np.int64) for index in range(self._sequences)])
+        all_learned = self._held_out.manifest.samples is None
+        inputs, targets = (t.numpy() for t in inputs_and_targets(torch.from_numpy(windows), all_learned=all_learned))
+        nats = self._nats(step, list(zip(inputs, targets, strict=True)))
+        tokens = int((targets != IGNORED).sum())
+        return math.fsum(nats) / tokens, tokens
 
     def _score(self, step: int, task: Task) -> TaskScore:
         rows = [self._row(choice) for choice in task.choices]

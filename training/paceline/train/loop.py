@@ -147,6 +147,7 @@ class TrainingLoop:
                 checkpoint_seconds=self._stall_seconds,
                 mfu=self._utilisation(finished - started),
                 memory_bytes=self._engine.device().peak_memory_bytes,
+                metrics={name: metric.result() for name, metric in out.metrics.items()},
             )
         if self._callbacks:
             figures = StepFigures(

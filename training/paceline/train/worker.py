@@ -19,7 +19,7 @@ from paceline.checkpoint.repository import CheckpointRepository
 from paceline.checkpoint.restore import fill
 from paceline.checkpoint.segment import Segment, SegmentHeader
 from paceline.checkpoint.snapshot import Snapshotter
-from paceline.checkpoint.weights import find_weights
+from paceline.checkpoint.weights import find_base
 from paceline.clients.object_store import open_store
 from paceline.data.index import TokenDataset
 from paceline.data.loader import Loader
@@ -28,6 +28,7 @@ from paceline.data.tokenizer import TextTokenizer
 from paceline.engines.base import Engine, RankContext, Rendezvous
 from paceline.engines.registry import create
 from paceline.journal.writer import Journal
+from paceline.models.adapter import learns
 from paceline.models.families import FAMILIES
 from paceline.plan.layout import Layout
 from paceline.recipe.schema import Recipe
@@ -93,8 +94,9 @@ class Worker:
                 rendezvous=rendezvous,
             ),
         )
-        self._engine.build(initialise=promotion.restore_from == "nothing" and recipe.model.weights is None)
+        self._engine.build(initialise=promotion.restore_from == "nothing")
         progress.write(step=promotion.restore_step, phase=Phase.RESTORE)
+        self._load_base(starts=promotion.restore_from == "nothing")
         trainer = self._restore(promotion, journal)
         snapshots = Snapshotter(
             self._engine.state,
@@ -173,16 +175,23 @@ class Worker:
         needed = recipe.batch.tokens * flops_per_token(config, recipe.data.sequence_length)
         return lambda seconds: needed / (seconds * peak * world_size)
 
+    def _load_base(self, *, starts: bool) -> None:
+        """Fill what is frozen, and for a run that `starts` also what learns, from the model that it starts from."""
+        if self._job.base is None:
+            return
+        repository, manifest = find_base(self._job.base)
+        with self._engine.frozen() as frozen:
+            if frozen:
+                fill(frozen, repository.contents(manifest.step, manifest.files))
+        state = self._engine.state().items() if starts else ()
+        learned = {name: shard for name, shard in state if not name.startswith("optimizer.") and not learns(name)}
+        if learned:
+            fill(learned, repository.contents(manifest.step, manifest.files))
+
     def _restore(self, promotion: Promote, journal: Journal) -> TrainerState:
         """Fill the engine's state from where the promotion says; what the trainer knew then."""
         started = time.perf_counter()
         if promotion.restore_from == "nothing":
-            model = self._recipe.model
-            if model.weights is not None:
-                repository, manifest = find_weights(model, model.weights, self._job.vocabulary)
-                state = self._engine.state().items()
-                parameters = {name: shard for name, shard in state if not name.startswith("optimizer.")}
-                fill(parameters, repository.contents(manifest.step, manifest.files))
             return TrainerState(step=0, tokens=0, next_index=0, ledger=self._job.data_order)
         if promotion.restore_from == "memory":
             whole = promotion.restore_segment >= 0

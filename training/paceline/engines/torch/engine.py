@@ -6,7 +6,8 @@ A world of one runs the same code as any other.
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,14 +18,17 @@ import torch.distributed as dist
 from torch import Tensor
 
 from paceline.engines.base import Capabilities, Device, Engine, LogicalShard, MicroBatch, RankContext, StepOut
+from paceline.engines.objectives.base import Objective
+from paceline.engines.objectives.registry import objective
 from paceline.engines.torch.accumulation import Accumulation
-from paceline.engines.torch.loss import summed_cross_entropy
 from paceline.engines.torch.mesh import Mesh
 from paceline.engines.torch.optimizer import ShardedAdamW
-from paceline.engines.torch.parallelize import build
+from paceline.engines.torch.parallelize import Stage, build, build_reference
 from paceline.engines.torch.pipeline_parallel import Pipeline
 from paceline.engines.torch.precision import has_float8, policy
 from paceline.engines.torch.process_group import join, join_alone, leave
+from paceline.engines.torch.state import logical, place
+from paceline.models.lora import compress
 from paceline.models.registry import blueprint
 from paceline.plan.layout import Layout, derive
 from paceline.recipe.schema import Parallelism, Recipe
@@ -47,6 +51,8 @@ class _Group:
 class _Training:
     """What `build` made."""
 
+    objective: Objective
+    frozen: tuple[Stage, ...]
     passes: Accumulation | Pipeline
     optimizer: ShardedAdamW
 
@@ -86,11 +92,14 @@ class TorchEngine(Engine):
         return derive(recipe, world_size)
 
     def rehearse(self, recipe: Recipe, vocabulary: int) -> None:
-        recipe = recipe.model_copy(update={"parallelism": Parallelism()})
+        alone = {"parallelism": Parallelism(), "model": recipe.model.model_copy(update={"weights": None})}
+        recipe = recipe.model_copy(update=alone)
         try:
             mesh = Mesh.of(derive(recipe, 1), join_alone())
             self._group = _Group(recipe=recipe, vocabulary=vocabulary, mesh=mesh)
             self.build(initialise=True)
+            with self.frozen():
+                pass  # it has first values of its own
             zeros = torch.zeros(recipe.batch.micro_sequences, recipe.data.sequence_length, dtype=torch.int64)
             passes = [_Tokens(inputs=zeros, targets=zeros)] * 2  # the first without, the last with reduction
             no_totals = np.zeros(1, dtype=np.int64)
@@ -106,21 +115,37 @@ class TorchEngine(Engine):
     def build(self, *, initialise: bool) -> None:
         group, recipe, mesh = self._joined, self._joined.recipe, self._joined.mesh
         plan = blueprint(recipe.model, group.vocabulary)
-        stages = build(plan, recipe, mesh, seed=recipe.seed if initialise else None)
-
-        def loss(logits: Tensor, targets: Tensor) -> Tensor:
-            # a sum over the global number of tokens, so that adding up passes and ranks gives the exact mean
-            return summed_cross_entropy(logits, targets, mesh.tp, vocabulary=group.vocabulary) / recipe.batch.tokens
-
+        minimised = objective(recipe)
+        seed = recipe.seed if initialise else None
+        stages, reference = build(plan, recipe, mesh, seed=seed), None
+        if minimised.needs_reference and recipe.adapter is None:
+            reference = build_reference(plan, recipe, mesh, seed=seed)
         passes: Accumulation | Pipeline
         if mesh.pp.size == 1:
-            passes = Accumulation(stages[0].model, mesh, loss=loss, vocabulary=group.vocabulary)
+            other = None if reference is None else reference.model
+            passes = Accumulation(stages[0].model, other, mesh, objective=minimised, vocabulary=group.vocabulary)
         else:
             dtype = policy(recipe.compute).param_dtype or torch.float32
             pipeline = [(stage.index, stage.model) for stage in stages]
-            passes = Pipeline(pipeline, mesh, recipe, dtype=dtype, loss=loss, vocabulary=group.vocabulary)
-        optimizer = ShardedAdamW(stages, recipe.optimizer, plan.sharding)
-        self._training = _Training(passes=passes, optimizer=optimizer)
+            passes = Pipeline(pipeline, mesh, recipe, dtype=dtype, objective=minimised, vocabulary=group.vocabulary)
+        self._training = _Training(
+            objective=minimised,
+            frozen=tuple(stages) if reference is None else (reference,),
+            passes=passes,
+            optimizer=ShardedAdamW(stages, recipe.optimizer, plan.sharding),
+        )
+
+    @contextmanager
+    def frozen(self) -> Iterator[Mapping[str, LogicalShard]]:
+        plan = blueprint(self._joined.recipe.model, self._joined.vocabulary).sharding
+        held = [pair for stage in self._built.frozen for pair in stage.frozen()]
+        yield {
+            name: shard
+            for holding, parameter in held
+            for name, shard in logical(holding.name, place(parameter, holding), plan)
+        }
+        for stage in self._built.frozen:
+            compress(stage.model)
 
     def state(self) -> Mapping[str, LogicalShard]:
         return self._built.optimizer.state()
@@ -134,16 +159,18 @@ class TorchEngine(Engine):
         before_update: Callable[[], None],
     ) -> StepOut:
         group, training = self._joined, self._built
-        loss = training.passes.run(microbatches)
+        # a sum over the global count, so that adding up passes and ranks gives the exact mean
+        terms = training.passes.run(microbatches, training.objective.count or self._count(microbatches))
+        means = torch.stack((terms.loss, *terms.metrics.values()))
         if group.mesh.tp.rank > 0:
-            loss = torch.zeros_like(loss)  # the first of them accounts for what all have computed
+            means = torch.zeros_like(means)  # the first of them accounts for what all have computed
         before_update()
         # no rank leaves a sum before all have entered it: this is the fence that the protocol promises
-        sums = torch.stack((loss, training.optimizer.squared_gradient_norm()))
+        sums = torch.cat((means, training.optimizer.squared_gradient_norm().unsqueeze(0)))
         dist.all_reduce(sums)
         summed_totals = torch.tensor(totals, device=group.device)
         dist.all_reduce(summed_totals)
-        gradient_norm = sums[1].sqrt()
+        gradient_norm = sums[-1].sqrt()
         training.optimizer.step(
             learning_rate=learning_rate,
             gradient_norm=gradient_norm,
@@ -153,7 +180,16 @@ class TorchEngine(Engine):
             loss=_Scalar(tensor=sums[0]),
             gradient_norm=_Scalar(tensor=gradient_norm),
             totals=summed_totals.cpu().numpy(),
+            metrics={name: _Scalar(tensor=sums[number]) for number, name in enumerate(terms.metrics, start=1)},
         )
+
+    def _count(self, microbatches: Sequence[MicroBatch]) -> Tensor:
+        """The terms of the global batch, where only the data says how many there are."""
+        mesh, objective = self._joined.mesh, self._built.objective
+        own = sum(objective.count_in(batch.targets) for batch in microbatches)
+        total = torch.tensor(own, device=self._joined.device)
+        dist.all_reduce(total)
+        return total // (mesh.layout.world_size // mesh.layout.data_ranks)
 
     @torch.no_grad()
     def eval_step(self, microbatch: MicroBatch) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The sum of the tokens' cross-entropies, also of logits whose vocabulary ranks share."""
+"""The tokens' cross-entropies, also of logits whose vocabulary ranks share."""
 
 from __future__ import annotations
 
@@ -14,16 +14,24 @@ from paceline.engines.torch.mesh import Axis
 
 
 def summed_cross_entropy(logits: Tensor, targets: Tensor, axis: Axis, *, vocabulary: int) -> Tensor:
-    """A scalar in nats, float32, equal on all ranks of `axis`.
+    """A scalar in nats, float32, equal on all ranks of `axis`: of all targets that are not IGNORED.
 
     `logits` [..., V / n] are those of this rank's equal chunk of `vocabulary` = V tokens, `targets` [...] any of them.
     """
-    logits, targets = logits.flatten(0, -2).float(), targets.flatten()
     if axis.size == 1:
-        return F.cross_entropy(logits, targets, reduction="sum")
+        return F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), reduction="sum", ignore_index=IGNORED)
+    return token_cross_entropy(logits, targets, axis, vocabulary=vocabulary).sum()
+
+
+def token_cross_entropy(logits: Tensor, targets: Tensor, axis: Axis, *, vocabulary: int) -> Tensor:
+    """As `summed_cross_entropy`, of each target apart: [...], zero where it is IGNORED."""
+    rows, wanted = logits.flatten(0, -2).float(), targets.flatten()
+    if axis.size == 1:
+        return F.cross_entropy(rows, wanted, reduction="none", ignore_index=IGNORED).view(targets.shape)
     first = axis.rank * -(-vocabulary // axis.size)
-    summed: Tensor = _SharedCrossEntropy.apply(logits, targets - first, axis)  # type: ignore[no-untyped-call]
-    return summed
+    counts = wanted != IGNORED
+    nats: Tensor = _SharedCrossEntropy.apply(rows, wanted - first, axis)  # type: ignore[no-untyped-call]
+    return (nats * counts).view(targets.shape)
 
 
 def cross_entropy_by_sequence(logits: Tensor, targets: Tensor, axis: Axis, *, vocabulary: int) -> Tensor:
@@ -51,7 +59,7 @@ class _SharedCrossEntropy(torch.autograd.Function):
         sums = torch.stack((exponentials.sum(dim=-1), chosen))
         dist.all_reduce(sums, group=axis.group)
         ctx.save_for_backward(exponentials, sums[0], targets, elsewhere)
-        return (sums[0].log() - sums[1]).sum()
+        return sums[0].log() - sums[1]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
@@ -59,4 +67,4 @@ class _SharedCrossEntropy(torch.autograd.Function):
         of_logits = exponentials / sums.unsqueeze(-1)
         here = (~elsewhere).to(of_logits.dtype).unsqueeze(-1)
         of_logits.scatter_add_(1, targets, -here)
-        return of_logits * gradient, None, None
+        return of_logits * gradient.unsqueeze(-1), None, None

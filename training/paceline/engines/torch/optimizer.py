@@ -25,11 +25,11 @@ _TABLES = ("model.embed_tokens.weight", "lm_head.weight")  # a row per token: no
 
 
 class ShardedAdamW:
-    """AdamW (Loshchilov and Hutter, 2019) over this rank's blocks of all parameters of its `stages`."""
+    """AdamW (Loshchilov and Hutter, 2019) over this rank's blocks of the parameters of its `stages` that learn."""
 
     def __init__(self, stages: Sequence[Stage], recipe: Optimizer, plan: ShardingPlan) -> None:
         self._plan = plan
-        held = [pair for stage in stages for pair in stage.parameters()]
+        held = [pair for stage in stages for pair in stage.learned()]
         self._holdings: dict[str, Holding] = {holding.name: holding for holding, _ in held}
         self._sharded = {holding.name: parameter for holding, parameter in held}
         self._shards = {holding.name: place(parameter, holding) for holding, parameter in held}

@@ -6,13 +6,14 @@ compiled, and around all of it the sharding over data ranks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import nn
 
+from paceline.engines.objectives.registry import objective
 from paceline.engines.torch import (
     activation_checkpointing,
     data_parallel,
@@ -24,6 +25,7 @@ from paceline.engines.torch import (
 from paceline.engines.torch.layers import ParallelLayers
 from paceline.engines.torch.mesh import Mesh
 from paceline.engines.torch.state import Holding, Holdings, logical, place, whole
+from paceline.models import adapter, lora
 from paceline.models.blueprint import Blueprint
 from paceline.models.decoder import CausalLM
 from paceline.models.initialise import initialise
@@ -38,43 +40,77 @@ class Stage:
     model: CausalLM
     holdings: Holdings
 
-    def parameters(self) -> Iterator[tuple[Holding, nn.Parameter]]:
-        """Every sharded parameter of this rank, with what it is of the whole."""
+    def learned(self) -> Iterator[tuple[Holding, nn.Parameter]]:
+        """Every sharded parameter of this rank that training changes, with what it is of the whole."""
+        return self._parameters(lambda parameter: parameter.requires_grad)
+
+    def frozen(self) -> Iterator[tuple[Holding, nn.Parameter]]:
+        """The others."""
+        return self._parameters(lambda parameter: not parameter.requires_grad)
+
+    def _parameters(self, wanted: Callable[[nn.Parameter], bool]) -> Iterator[tuple[Holding, nn.Parameter]]:
         for name, parameter in self.model.named_parameters():
-            yield self.holdings[name], parameter
+            if wanted(parameter):
+                yield self.holdings[name], parameter
 
 
 def build(blueprint: Blueprint, recipe: Recipe, mesh: Mesh, *, seed: int | None) -> list[Stage]:
-    """This rank's stages of the model of `blueprint`, first to last; unset where `seed` is None."""
-    indices = pipeline_parallel.stages_of(mesh, recipe.parallelism)
-    stages = [_stage(blueprint, recipe, mesh, index) for index in indices]
+    """This rank's stages of the model of `blueprint`, first to last. What `model.weights` does not hold has its first
+    values, unless `seed` is None."""
+    learns = None if recipe.adapter is None else adapter.learns
+    stages = [
+        _stage(blueprint, recipe, mesh, index, learns=learns)
+        for index in pipeline_parallel.stages_of(mesh, recipe.parallelism)
+    ]
     for stage in stages:
-        stage.model.to_empty(device=mesh.data.device_type)
-        if seed is not None:
-            _fill(stage, blueprint, seed)
+        _materialise(stage, blueprint, recipe, mesh, seed)
     return stages
 
 
-def _stage(blueprint: Blueprint, recipe: Recipe, mesh: Mesh, index: int) -> Stage:
+def build_reference(blueprint: Blueprint, recipe: Recipe, mesh: Mesh, *, seed: int | None) -> Stage:
+    """The same model once more, whole, to be frozen as it was when training started."""
+    stage = _stage(blueprint, recipe, mesh, 0, learns=lambda name: False)
+    _materialise(stage, blueprint, recipe, mesh, seed)
+    return stage
+
+
+def _stage(
+    blueprint: Blueprint,
+    recipe: Recipe,
+    mesh: Mesh,
+    index: int,
+    *,
+    learns: Callable[[str], bool] | None,
+) -> Stage:
     plan, chosen = blueprint.sharding, recipe.parallelism
     layers = ParallelLayers(recipe, mesh)
     with torch.device("meta"):
         model = cast(CausalLM, blueprint.build(layers))
+        if objective(recipe).head == "score":
+            model.end_with_score(layers)
+        if recipe.adapter is not None:
+            lora.attach(model, recipe.adapter, layers)
     holdings = whole(model, mesh)
     pipeline_parallel.apply(model, index, mesh, chosen, holdings)
     precision.apply(model, plan, recipe.compute)
     tensor_parallel.apply(model, plan, mesh, holdings, sequence_parallel=chosen.sequence_parallel)
     expert_parallel.apply(model, plan, mesh, holdings)
+    policy = precision.policy(recipe.compute)
+    if learns is not None:
+        lora.freeze(model, learns, policy.param_dtype or torch.float32)
     activation_checkpointing.apply(model, plan, recipe.compute)
     if recipe.compute.compile:
         for unit in plan.unit_modules(model):
             unit.compile()
-    data_parallel.apply(model, plan, mesh, holdings, precision.policy(recipe.compute))
+    data_parallel.apply(model, plan, mesh, holdings, policy)
     return Stage(index=index, model=model, holdings=holdings)
 
 
-def _fill(stage: Stage, blueprint: Blueprint, seed: int) -> None:
-    for holding, parameter in stage.parameters():
+def _materialise(stage: Stage, blueprint: Blueprint, recipe: Recipe, mesh: Mesh, seed: int | None) -> None:
+    stage.model.to_empty(device=mesh.data.device_type)
+    for holding, parameter in (*stage.learned(), *stage.frozen()):
+        if seed is None or (recipe.model.weights is not None and not adapter.learns(holding.name)):
+            continue
         for name, shard in logical(holding.name, place(parameter, holding), blueprint.sharding):
             columns = shard.global_shape[1:]
             initialise(
@@ -84,5 +120,5 @@ def _fill(stage: Stage, blueprint: Blueprint, seed: int) -> None:
                 first_column=shard.offset[1] if columns else 0,
                 columns=columns[0] if columns else None,
                 seed=seed,
-                std=blueprint.initializer_range,
+                std=adapter.first_deviation(name, columns[0], blueprint.initializer_range) if columns else 0.0,
             )

@@ -7,7 +7,7 @@ Schedules: 1F1B and its interleaved form (Narayanan et al., 2021), zero bubble (
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,9 +19,11 @@ from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleIn
 from torch.distributed.pipelining.schedules import ScheduleInterleavedZeroBubble
 
 from paceline.engines.base import MicroBatch
+from paceline.engines.objectives.base import Objective, Terms
 from paceline.engines.torch.context_parallel import split
 from paceline.engines.torch.loss import cross_entropy_by_sequence
 from paceline.engines.torch.mesh import Mesh
+from paceline.engines.torch.predictions import PassPredictions
 from paceline.engines.torch.state import Holdings
 from paceline.models.decoder import CausalLM
 from paceline.recipe.schema import Parallelism, Recipe
@@ -75,15 +77,17 @@ class Pipeline:
         recipe: Recipe,
         *,
         dtype: torch.dtype,
-        loss: Callable[[Tensor, Tensor], Tensor],
+        objective: Objective,
         vocabulary: int,
     ) -> None:
         chosen, layout, device = recipe.parallelism, mesh.layout, torch.device(mesh.data.device_type)
         self._stages = stages
         self._dtype = dtype
-        self._vocabulary = vocabulary
         self._pp, self._cp, self._tp = mesh.pp, mesh.cp, mesh.tp
         self._device = device
+        self._objective = objective
+        self._vocabulary = vocabulary
+        self._terms: int | Tensor = 1
         self._first = mesh.pp.rank == 0
         self._last = mesh.pp.rank == mesh.pp.size - 1
         self._count = count = mesh.pp.size * chosen.stages_per_rank
@@ -112,7 +116,7 @@ class Pipeline:
                 group=mesh.pp.group,
             )
 
-        passes: dict[str, Any] = {"n_microbatches": layout.micro_steps, "loss_fn": loss, "scale_grads": False}
+        passes: dict[str, Any] = {"n_microbatches": layout.micro_steps, "loss_fn": self._loss, "scale_grads": False}
         own: list[Any] = [stage(index, model) for index, model in stages]
         self._schedule: Any
         if chosen.pp_schedule == "zero_bubble":
@@ -122,8 +126,9 @@ class Pipeline:
         else:
             self._schedule = Schedule1F1B(own[0], **passes)
 
-    def run(self, microbatches: Sequence[MicroBatch]) -> Tensor:
-        """Forward and backward of all passes; the sum of their losses, which is zero but on the last stage."""
+    def run(self, microbatches: Sequence[MicroBatch], count: int | Tensor) -> Terms:
+        """Forward and backward of all passes; the sum of their losses over `count`, zero but on the last stage."""
+        self._terms = count
         inputs = [self._own([b.inputs for b in microbatches])] if self._first else []
         documents = [b.documents for b in microbatches if b.documents is not None]
         every_stage = {"documents": self._own(documents)} if documents else {}
@@ -132,7 +137,7 @@ class Pipeline:
         if self._last:
             ends = {"target": self._own([b.targets for b in microbatches]), "losses": losses}
         self._schedule.step(*inputs, **every_stage, **ends, **_KEEPS_NOTHING)
-        return torch.stack(losses).detach().sum() if losses else torch.zeros((), device=self._device)
+        return Terms(loss=torch.stack(losses).detach().sum() if losses else torch.zeros((), device=self._device))
 
     def evaluate(self, batch: MicroBatch) -> Tensor:
         """As `Accumulation.evaluate`; zeros but on the last stage. The pass goes through one stage after the other."""
@@ -160,3 +165,7 @@ class Pipeline:
     def _own(self, tokens: Sequence[Tensor]) -> Tensor:
         """This rank's positions of these passes, on its device."""
         return split(torch.cat(list(tokens)), self._cp).to(self._device, non_blocking=True)
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        said = PassPredictions(output=logits, targets=targets, tp=self._tp, vocabulary=self._vocabulary)
+        return self._objective.terms(said, targets, None).loss / self._terms

@@ -58,9 +58,11 @@ def part(holding: Holding, dimension: int, axis: Axis) -> tuple[Holding, tuple[i
 def place(parameter: torch.Tensor, holding: Holding) -> LogicalShard:
     """The local block of a parameter that FSDP2 sharded, of which this rank's data ranks together have `holding`.
 
-    FSDP2 deals equal chunks of ceil(size / ranks); the last ranks may hold less, or nothing (`torch.chunk`).
+    FSDP2 deals equal chunks of ceil(size / ranks); the last ranks may hold less, or nothing (`torch.chunk`). What it
+    was told to leave alone is here as it is.
     """
-    assert isinstance(parameter, DTensor)
+    if not isinstance(parameter, DTensor):
+        return LogicalShard(tensor=parameter.detach(), global_shape=holding.global_shape, offset=holding.offset)
     placement = parameter.placements[-1]
     assert isinstance(placement, Shard)
     size = parameter.shape[placement.dim]

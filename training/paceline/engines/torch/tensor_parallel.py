@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from paceline.engines.torch.collectives import all_gather, all_reduce, reduce_scatter, replicate
 from paceline.engines.torch.mesh import Axis, Mesh
 from paceline.engines.torch.state import Holding, Holdings, part
+from paceline.models.lora import LoraLinear
 from paceline.models.sharding import ShardingPlan
 
 _Move = Callable[[Tensor], Tensor]
@@ -37,6 +38,10 @@ def apply(model: nn.Module, plan: ShardingPlan, mesh: Mesh, holdings: Holdings, 
     sharing, regions = _Sharing(model, holdings, axis), set()
     for name, module in list(model.named_modules()):
         split = plan.split(name)
+        if isinstance(module, LoraLinear) and split in ("columns", "rows"):
+            # the factor that has the features which ranks share; of the other each has a part of the gradient
+            factor, dimension = ("lora_B", 0) if split == "columns" else ("lora_A", 1)
+            sharing.share(f"{name}.{factor}", dimension=dimension)
         if split == "columns":
             sharing.share(name, dimension=0)
             regions.add(name.rpartition(".")[0])
