@@ -19,11 +19,12 @@ from paceline.data.mixture import order_of
 from paceline.data.prepare_samples import prepare_samples
 from paceline.data.tokenizer import TextTokenizer
 from paceline.engines.base import IGNORED
+from paceline.engines.objectives.reward import last_tokens
 from paceline.recipe.method import Method
 from paceline.spec.errors import DataError
 from paceline.spec.manifest import DatasetManifest
 
-LENGTH = 96
+LENGTH = 192
 
 
 @pytest.fixture(scope="module")
@@ -131,27 +132,21 @@ def test_what_is_too_long_is_left_out_and_counted(tmp_path: Path, tokenizer: Tex
     manifest = prepared(tmp_path, "sft", [conversation("up."), conversation("up " * LENGTH)], tokenizer)
     assert manifest.samples is not None
     assert (manifest.documents, manifest.samples.left_out) == (1, 1)
-    with pytest.raises(DataError, match="nothing fits into 96 tokens"):
+    with pytest.raises(DataError, match="nothing fits into 192 tokens"):
         prepared(tmp_path, "sft", [conversation("up " * LENGTH)], tokenizer)
 
 
 def test_the_longest_that_fits_has_its_last_token_among_the_inputs(tmp_path: Path, tokenizer: TextTokenizer) -> None:
-    words = 1
-    while True:
-        try:
-            prepared(tmp_path, "dpo", [preference("up" * words, "up" * words)], tokenizer)
-        except DataError:
-            break
-        words += 1
-    prepared(tmp_path, "dpo", [preference("up" * (words - 1), "up")], tokenizer)
+    manifest = prepared(tmp_path, "dpo", [preference("up" * n, "up") for n in range(1, LENGTH)], tokenizer)
+    assert manifest.samples is not None and manifest.samples.left_out > 0
     with loader(tmp_path, sequences=2) as batches:
-        targets = batches.step(0).microbatches[0].targets[0]
-    assert int(torch.nonzero(targets != IGNORED)[-1]) + 1 < LENGTH
+        targets = [batches.step(step).microbatches[0].targets for step in range(manifest.documents)]
+    assert max(int(last_tokens(pair).max()) for pair in targets) == LENGTH - 1
 
 
 def test_another_sequence_length_is_refused(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     prepared(tmp_path, "sft", [conversation("up.")], tokenizer)
-    with pytest.raises(DataError, match="laid out for sequences of 96 tokens, not 64"):
+    with pytest.raises(DataError, match="laid out for sequences of 192 tokens, not 64"):
         TokenDataset.open(tmp_path / "data", sequence_length=64, verify=False)
 
 
