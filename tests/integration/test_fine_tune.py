@@ -85,7 +85,7 @@ def test_a_reward_model_becomes_a_classifier_of_transformers(directory: Path) ->
     paceline(directory, "run", "./reward.yaml", "--data", "pairs", "--directory", "reward")
     paceline(directory, "checkpoint", "export", "reward/checkpoints", "scores")
     scorer = transformers.AutoModelForSequenceClassification.from_pretrained(directory / "scores")
-    assert tuple(scorer.score.weight.shape)[0] == 1
+    assert scorer.score.weight.shape == (1, scorer.config.hidden_size)
     assert scorer.score.weight.abs().max() > 0
 
 

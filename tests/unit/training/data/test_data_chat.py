@@ -9,7 +9,10 @@ import pytest
 from paceline.data.chat import ChatTemplate, Piece
 from paceline.spec.errors import DataError
 
-CHATML = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+CHATML = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}</>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
 USER, ANSWER = {"role": "user", "content": "Who?"}, {"role": "assistant", "content": "We."}
 
 
