@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.tiny_models import TINY, build, state_of
 
 from paceline.checkpoint.convert import export_model
 from paceline.checkpoint.repository import CheckpointRepository
@@ -21,6 +20,7 @@ from paceline.models.adapter import adapter_tensors
 from paceline.recipe.method import Adapter
 from paceline.spec.errors import CheckpointError
 from paceline.spec.manifest import BaseModelRecord, CheckpointManifest, TrainerState
+from tests.tiny_models import TINY, build, state_of
 
 ADAPTER = Adapter(rank=3, alpha=6.0, targets=("q_proj", "down_proj"))
 CONFIG = TINY["llama"]
