@@ -57,7 +57,7 @@ def prepare(
     method: Annotated[
         DataMethod,
         typer.Option(
-            help="sft: .jsonl of {messages}; dpo, reward: .jsonl of {prompt, chosen, rejected}; they need a --tokenizer."
+            help="sft: .jsonl of {messages}; dpo, reward: of {prompt, chosen, rejected}; they need a --tokenizer."
         ),
     ] = DataMethod.PRETRAIN,
     sequence_length: Annotated[

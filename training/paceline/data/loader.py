@@ -40,10 +40,10 @@ class StepBatch:
 
 
 class Loader:
-    """What rank `rank` of `world_size` consumes: of the consecutive samples that are every step's `sequences_per_step`
-    the rank-th equal block, cut into micro-batches of `micro_sequences`. Where there is CUDA the memory is pinned, so that
-    it can be copied while the device computes. `end_of_text` is the token after which the next document of a sequence
-    begins, if documents are to be told apart. Close it, or use it as a context.
+    """What rank `rank` of `world_size` consumes: of the consecutive samples that hold every step's
+    `sequences_per_step` sequences the rank-th equal block, cut into micro-batches of `micro_sequences`. Where there is
+    CUDA the memory is pinned, so that it can be copied while the device computes. `end_of_text` is the token after
+    which the next document of a sequence begins, if documents are to be told apart. Close it, or use it as a context.
 
     Where several processes consume the same block, one is its `witness`: the ledger counts every sample once.
     """

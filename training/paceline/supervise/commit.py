@@ -102,7 +102,7 @@ class Committer:
             parent=self._parent,
             model=self._job.model,
             base=self._job.base,
-            adapter=self._job.recipe["adapter"],
+            adapter=self._job.recipe.get("adapter"),
         )
         try:
             repository = self._open()
