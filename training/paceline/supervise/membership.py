@@ -15,11 +15,13 @@ from paceline.supervise.protocol import Address, Assignment, HeldShard, Member, 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeView:
     """A node as the coordinator sees it. `present`: it reports; `suspected`: its connection broke a moment ago and
-    may come back, so nothing should be decided about it yet."""
+    may come back, so nothing should be decided about it yet; `lapsed`: it has been silent for longer than its lease,
+    so that its workers have stopped."""
 
     status: NodeStatus
     present: bool
     suspected: bool = False
+    lapsed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +62,7 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
             lost.append(_lost(member.node, "no reports from it"))
         elif view.suspected:
             suspected.append(member.node)
-        elif not _is_same_supervisor(member, view.status):
+        elif not is_same_supervisor(member, view.status):
             lost.append(_lost(member.node, "its supervisor was started again, without its workers and its memory"))
     if suspected and failed:
         evidence = f"connection closed, and the workers of {failed[0].status.node} lost it too"
@@ -208,7 +210,7 @@ def _lost(node: str, evidence: str) -> Fault:
     return Fault(node=node, fault="node lost", fault_class="node_lost", evidence=evidence)
 
 
-def _is_same_supervisor(member: Member, status: NodeStatus) -> bool:
+def is_same_supervisor(member: Member, status: NodeStatus) -> bool:
     """Whether `status` comes from the process that became the member, not from one started later on that node."""
     return (status.host, status.peer_port) == (member.host, member.peer_port)
 
@@ -239,7 +241,7 @@ def _keep_places(
     survivors = {
         member.node: member.first_rank // workers_per_node
         for member in (previous.members if previous is not None else ())
-        if member.node in staying and _is_same_supervisor(member, staying[member.node])
+        if member.node in staying and is_same_supervisor(member, staying[member.node])
     }
     willing = [n for n in staying if n not in avoid]
     offenders = sorted((n for n in staying if n in avoid), key=lambda node: (node not in survivors, node))
