@@ -15,7 +15,9 @@ class Timeouts(Record):
     heartbeat_interval: float = Field(default=0.25, gt=0, description="between two reports of a node")
     node_lost: float = Field(default=6.0, gt=0, description="silence after which a node counts as lost")
     disconnect_grace: float = Field(default=0.1, ge=0, description="a closed connection may come back within this")
-    lease: float = Field(default=20.0, gt=0, description="a node that no coordinator has heard for so long stops training")
+    lease: float = Field(
+        default=20.0, gt=0, description="a node that no coordinator has heard for so long stops training"
+    )
     full_house: float = Field(default=20.0, ge=0, description="waiting at the start for the spares, once nodes suffice")
     membership: float = Field(default=120.0, gt=0, description="waiting for enough nodes before the run fails")
     drain: float = Field(default=60.0, gt=0, description="last snapshot and its upload when the run ends")

@@ -9,7 +9,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from paceline.spec.events import EVERYBODY
-from paceline.supervise.protocol import Address, Assignment, HeldShard, Member, NodeStatus, Restore, ShardSource
+from paceline.supervise.protocol import (
+    Address,
+    Assignment,
+    HeldShard,
+    Member,
+    NodeStatus,
+    PersistedShard,
+    Restore,
+    ShardSource,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +183,7 @@ def choose_restore(previous: Assignment | None, statuses: Sequence[NodeStatus], 
     holders: dict[tuple[int, int], dict[int, tuple[NodeStatus, HeldShard]]] = {}
     for status in statuses:
         for shard in status.held:
-            if not _superseded(shard, previous):
+            if not is_superseded(shard, previous):
                 holders.setdefault((shard.step, shard.generation), {})[shard.rank] = (status, shard)
     whole = [key for key, by_rank in holders.items() if _is_whole([shard for _, shard in by_rank.values()])]
     if whole and (newest := max(whole))[0] >= (durable_step or 0):
@@ -265,7 +274,7 @@ def _is_whole(shards: Sequence[HeldShard]) -> bool:
     return {shard.rank for shard in shards} == set(range(shards[0].world_size))
 
 
-def _superseded(shard: HeldShard, previous: Assignment | None) -> bool:
+def is_superseded(shard: HeldShard | PersistedShard, previous: Assignment | None) -> bool:
     """Whether a later generation went back behind this snapshot."""
     return previous is not None and shard.generation < previous.generation and shard.step > previous.restore.step
 

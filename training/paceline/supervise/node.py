@@ -32,6 +32,7 @@ from paceline.supervise.memory import NodeMemory, is_snapshot
 from paceline.supervise.persist import Persister
 from paceline.supervise.process import die_with_parent, guarded
 from paceline.supervise.protocol import (
+    STARTING,
     Address,
     Assignment,
     Directive,
@@ -175,7 +176,8 @@ class NodeSupervisor:
 
     def status(self) -> NodeStatus:
         """All that the coordinator needs to know, now."""
-        ready = self._standby is not None and self._standby.ready and self._staged and not self._is_adopting
+        free = self._staged and not self._is_adopting and self._lease.left > 0
+        ready = free and self._standby is not None and self._standby.ready
         return NodeStatus(
             node=self.node,
             host=self.host,
@@ -293,8 +295,7 @@ class NodeSupervisor:
             self._phase(Activity.IDLE_RESERVED)
             self._line.report_soon()
             return
-        starting = assignment.generation == self.job.first_generation
-        self._phase(Activity.INITIALISE if starting else Activity.RESTART, assignment.cause)
+        self._phase(Activity.INITIALISE if assignment.cause == STARTING else Activity.RESTART, assignment.cause)
         try:
             segments = await asyncio.to_thread(self._bring_state, assignment, member.first_rank)
         except (peer.PeerError, OSError) as error:

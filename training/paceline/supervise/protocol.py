@@ -16,6 +16,8 @@ from paceline.spec.errors import PacelineError
 from paceline.spec.health import Finding
 from paceline.spec.manifest import CheckpointFile, TrainerState
 
+STARTING = "start"  # the cause of a run's first generation
+
 
 class Failure(Record):
     """Why something cannot go on, in the words for a person; `hint` says what to do."""

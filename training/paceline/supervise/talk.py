@@ -69,7 +69,10 @@ class Line:
         async for line in reader:
             message = COORDINATOR_MESSAGE.validate_json(line)
             if isinstance(message, Heard):
+                was_over = self._lease.left <= 0
                 self._lease.renew(message.sent)
+                if was_over and self._lease.left > 0:
+                    self.report_soon()
             else:
                 self._heard(message)
         self._dirty.set()
