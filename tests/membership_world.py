@@ -22,8 +22,9 @@ FAULTS = ("crash", "cut", "worker", "coordinator", "unheard", "late report", "la
 
 
 class Node(NamedTuple):
-    """A node as it really is. `life` counts its supervisors; `following` is a generation, -1 is none; `expired`: its
-    lease is over; `answer`: the coordinator has heard it and the word of that may still arrive."""
+    """A node as it really is. `life` counts its supervisors; `following` is a generation, -1 is none; `begun`: its
+    workers have met their peers, until then they wait for them; `expired`: its lease is over; `answer`: the
+    coordinator has heard it and the word of that may still arrive."""
 
     life: int = 0
     alive: bool = True
@@ -80,10 +81,15 @@ class Scene:
     sizes: tuple[int, ...]
     faults: int
     kinds: tuple[str, ...] = FAULTS
+    underway: bool = True
 
     @property
     def start(self) -> World:
-        return World((Node(),) * self.nodes, (None,) * self.nodes, (None,) * self.nodes)
+        """Nobody has reported yet; with `underway`, all have, and the first generation is opened."""
+        world = World((Node(),) * self.nodes, (None,) * self.nodes, (None,) * self.nodes)
+        for number in reversed(range(self.nodes if self.underway else 0)):  # the last to come are the members
+            world = _heard(self, world, number, Node().said)
+        return world
 
 
 def running(world: World, node: int, generation: int) -> bool:
@@ -108,8 +114,8 @@ def successors(scene: Scene, world: World) -> Iterator[tuple[bool, World]]:
                 yield True, after._replace(faults=world.faults + 1)
     for generation in training(world):
         members = world.history[generation][1]
-        if "coordinator" in scene.kinds and not all(world.nodes[n].begun for n, _ in members):
-            yield False, _all(world, members, begun=True)  # only a successor asks for it
+        if not all(world.nodes[n].begun for n, _ in members):
+            yield False, _all(world, members, begun=True)
         elif world.pause == generation:
             yield False, _all(world, members, workers="stopped")
     if "coordinator" in faults and world.seen != (None,) * scene.nodes:
@@ -138,7 +144,7 @@ def _goes_on(scene: Scene, world: World, number: int, node: Node) -> Iterator[Wo
         yield _with(world, number, node._replace(answer=False))
     if node.alive and node.linked and world.seen[number] is not None and world.assignment > node.following:
         yield _told(world, number, world.assignment)
-    if node.alive and node.following >= 0 and running(world, number, node.following):
+    if node.begun and running(world, number, node.following):
         members = world.history[node.following][1]
         if any(_has_gone(world, peer, life, node.following) for peer, life in members):
             yield _with(world, number, node._replace(workers="failed"))
@@ -190,10 +196,9 @@ def _expire(node: Node) -> Node:
 
 
 def _has_gone(world: World, peer: int, life: int, generation: int) -> bool:
-    """Whether the workers of `peer` fail those of its generation: a peer that is not there yet is waited for."""
+    """Whether the workers of `peer`, which were there, do not answer those of their generation any more."""
     it = world.nodes[peer]
-    there = it.alive and it.life == life and it.following <= generation
-    return not there or (it.following == generation and it.workers == "failed")
+    return not (it.alive and it.life == life and it.following == generation and it.workers != "failed")
 
 
 def _succeeded(world: World) -> World:
