@@ -1,8 +1,8 @@
 """A small run as a graph of states: what nodes, network and coordinator can do next, through the production decisions.
 
-Messages are delayed, lost, overtaken and repeated: a report on its way shows its node as it was, a directive that was
-ever given may arrive, again and late. Nodes, their workers and the coordinator die, links are cut, leases run out: these
-are faults, and a world has a number of them. What heals (a node comes back, a message arrives) costs nothing.
+A message arrives at any time or never. Nodes, their workers and the coordinator die, links are cut, leases run out, a
+report arrives that shows its node as it was, a directive that was overtaken: these are faults, and a scene has a number
+of them. What heals (a node comes back, a message arrives) costs nothing.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from paceline.supervise.fence import Fence
 from paceline.supervise.membership import NodeView, Waiting, find_faults, plan_generation, wanted_change
 from paceline.supervise.protocol import Assignment, NodeStatus, WorkersState, WorkersStatus
 
 T = TypeVar("T")
+Members = tuple[tuple[int, int], ...]
+History = tuple[tuple[int, Members], ...]
 FAULTS = ("crash", "cut", "worker", "coordinator", "unheard", "late report", "late directive")
 
 
@@ -65,7 +67,7 @@ class World(NamedTuple):
     nodes: tuple[Node, ...]
     flying: tuple[Said | None, ...]
     seen: tuple[Seen | None, ...]
-    history: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()
+    history: History = ()
     assignment: int = -1
     opened: tuple[int, ...] = ()
     newest: int | None = None
@@ -213,7 +215,7 @@ def _with(world: World, number: int, node: Node) -> World:
     return world._replace(nodes=_put(world.nodes, number, node))
 
 
-def _all(world: World, members: tuple[tuple[int, int], ...], **changes: object) -> World:
+def _all(world: World, members: Members, **changes: Any) -> World:
     nodes = dict(enumerate(world.nodes))
     nodes |= {n: nodes[n]._replace(**changes) for n, _ in members}
     return world._replace(nodes=tuple(nodes.values()))
@@ -226,57 +228,54 @@ def _put(items: tuple[T, ...], at: int, item: T) -> tuple[T, ...]:
 # ----- the coordinator ------------------------------------------------------------------------------------------------
 
 
+class Mind(NamedTuple):
+    """What a coordinator knows, beside what it sees; see `World`."""
+
+    history: History
+    assignment: int
+    opened: tuple[int, ...]
+    newest: int | None
+    pause: int | None
+
+
 def _decide(scene: Scene, world: World, *, outlive: bool = False) -> World:
-    """One look of the coordinator; see `_look`."""
-    history, *rest = _look(
-        scene, world.seen, world.history, world.assignment, world.opened, world.newest, world.pause, outlive
-    )
-    assignment, opened, newest, pause = rest
-    return world._replace(history=history, assignment=assignment, opened=opened, newest=newest, pause=pause)
+    """One look of the coordinator."""
+    mind = Mind(world.history, world.assignment, world.opened, world.newest, world.pause)
+    return world._replace(**_look(scene, world.seen, mind, outlive)._asdict())
 
 
 @cache
-def _look(
-    scene: Scene,
-    seen: tuple[Seen | None, ...],
-    history: tuple[tuple[int, tuple[tuple[int, int], ...]], ...],
-    assignment: int,
-    opened: tuple[int, ...],
-    newest: int | None,
-    pause: int | None,
-    outlive: bool,
-) -> tuple[object, ...]:
+def _look(scene: Scene, seen: tuple[Seen | None, ...], mind: Mind, outlive: bool) -> Mind:
     """As `Coordinator.hear` and `step`, without what needs time."""
-    generations = tuple(_assignment(number, members) for number, members in history)
+    generations = tuple(_assignment(number, members) for number, members in mind.history)
     views = {_name(n): _view(n, s, generations) for n, s in enumerate(seen) if s is not None}
-    assignment = max([assignment, *(s.said.following for s in seen if s is not None)])
-    fence = Fence(newest=newest, opened=tuple(generations[g] for g in opened)).look(views)
+    fence = Fence(newest=mind.newest, opened=tuple(generations[g] for g in mind.opened)).look(views)
     if outlive:
         fence = fence.outlive(views)
-
-    def result(pause: int | None) -> tuple[object, ...]:
-        return history, assignment, tuple(sorted(a.generation for a in fence.opened)), fence.newest, pause
-
-    current = generations[assignment] if assignment >= 0 else None
+    mind = mind._replace(
+        assignment=max([mind.assignment, *(s.said.following for s in seen if s is not None)]),
+        opened=tuple(sorted(a.generation for a in fence.opened)),
+        newest=fence.newest,
+    )
+    current = generations[mind.assignment] if mind.assignment >= 0 else None
+    planned = _plan(scene, current, views, len(generations))
     if current is not None:
         faults = find_faults(current, views)
         said = [views[m.node].status.workers for m in current.members if m.node in views]
-        states = {w.state for w in said if w is not None and w.generation == assignment}
+        states = {w.state for w in said if w is not None and w.generation == current.generation}
         paused = len(said) == len(current.members) and states == {"stopped"}
         if isinstance(faults, Waiting):
-            return result(pause)
+            return mind
         if not faults and not paused:
-            wanted = wanted_change(current, views, scene.sizes, ())
-            possible = wanted is not None and isinstance(_plan(scene, current, views, len(history)), Assignment)
-            return result(assignment if possible else pause)
-    planned = _plan(scene, current, views, len(history))
+            wanted = wanted_change(current, views, scene.sizes, ()) and isinstance(planned, Assignment)
+            return mind._replace(pause=current.generation) if wanted else mind
     if isinstance(planned, Waiting) or fence.hinders(planned):
-        return result(pause)
-    assert planned.generation == len(history), "no two generations have one number"
+        return mind
+    assert planned.generation == len(generations), "no two generations have one number"
     members = tuple((ord(m.node) - ord("a"), m.peer_port) for m in planned.members)
-    history = (*history, (planned.generation, members))
-    assignment, fence = planned.generation, fence.open(planned)
-    return result(None)
+    opened = tuple(a.generation for a in fence.open(planned).opened)
+    history = (*mind.history, (planned.generation, members))
+    return mind._replace(history=history, assignment=planned.generation, opened=opened, pause=None)
 
 
 def _plan(scene: Scene, current: Assignment | None, views: dict[str, NodeView], first: int) -> Assignment | Waiting:
@@ -296,7 +295,7 @@ def _name(number: int) -> str:
 
 
 @cache
-def _assignment(number: int, members: tuple[tuple[int, int], ...]) -> Assignment:
+def _assignment(number: int, members: Members) -> Assignment:
     return Assignment.model_validate(
         {
             "generation": number,
@@ -335,7 +334,7 @@ def _view(number: int, seen: Seen, generations: tuple[Assignment, ...]) -> NodeV
 # ----- the search -----------------------------------------------------------------------------------------------------
 
 
-class TwoTrain(AssertionError):
+class TwoTrainError(AssertionError):
     """Two generations train at the same time."""
 
 
@@ -349,8 +348,8 @@ class Explored:
 
 
 def explore(scene: Scene, most: int | None = None) -> Explored:
-    """Every state that `scene` can reach, breadth first. Raises TwoTrain with the shortest way to such a state; what is
-    `stuck` is known only when no `most` cut the search short."""
+    """Every state that `scene` can reach, breadth first. Raises TwoTrainError with the shortest way to such a state;
+    what is `stuck` is known only when no `most` cut the search short."""
     numbers, worlds, came_from = {scene.start: 0}, [scene.start], [-1]
     heals: list[list[int]] = [[]]  # for each state, those from which it is reached without a fault
     waiting = deque([0])
@@ -367,7 +366,7 @@ def explore(scene: Scene, most: int | None = None) -> Explored:
                 heals.append([])
                 waiting.append(number)
                 if len(training(world)) > 1:
-                    raise TwoTrain("\n".join(map(str, _way(number, worlds, came_from))))
+                    raise TwoTrainError("\n".join(map(str, _way(number, worlds, came_from))))
             if not is_fault:
                 heals[number].append(at)
     return Explored(states=len(worlds), steps=steps, stuck=[] if waiting else _stuck(worlds, heals))

@@ -203,16 +203,26 @@ def choose_restore(previous: Assignment | None, statuses: Sequence[NodeStatus], 
 
 
 def choose_buddies(assignment: Assignment, views: Mapping[str, NodeView]) -> dict[str, NodeStatus]:
-    """Who keeps the second copy of each member's snapshots: the next member of the ring; alone, any other node.
+    """Who keeps the second copy of each member's snapshots: another member, in another failure domain; alone, any
+    other node.
 
-    One that is suspected stays: without a buddy the trainer would go on with a single copy."""
+    In an order in which those of one domain stand together, each member's buddy comes as many places later as the
+    largest domain has members. So everybody keeps the copies of one, and no two of a domain are buddies unless it has
+    more than half of all. Without domains that is the next member. One that is suspected stays: without a buddy the
+    trainer would go on with a single copy."""
     present = {n: v.status for n, v in views.items() if v.present}
-    ring = [m.node for m in assignment.members]
-    if len(ring) == 1:
-        others = sorted(set(present) - set(ring))
-        return {ring[0]: present[others[0]]} if others and ring[0] in present else {}
-    following = zip(ring, ring[1:] + ring[:1], strict=True)
-    return {node: present[buddy] for node, buddy in following if node in present and buddy in present}
+    members = [m.node for m in assignment.members]
+    if len(members) == 1:
+        others = sorted(set(present) - set(members))
+        return {members[0]: present[others[0]]} if others and members[0] in present else {}
+    domains: dict[object, list[str]] = {}
+    for place, node in enumerate(members):
+        known = views[node].status.failure_domain if node in views else None
+        domains.setdefault(known or place, []).append(node)  # where nobody said, each is one of its own
+    ring = [node for nodes in domains.values() for node in nodes]
+    distance = max(map(len, domains.values())) if len(domains) > 1 else 1
+    buddies = zip(ring, ring[distance:] + ring[:distance], strict=True)
+    return {node: present[buddy] for node, buddy in buddies if node in present and buddy in present}
 
 
 def _lost(node: str, evidence: str) -> Fault:

@@ -23,7 +23,7 @@ from paceline.spec.errors import DataError
 from paceline.spec.events import Activity, PhaseChanged
 from paceline.spec.health import Finding
 from paceline.spec.job import JobSpec
-from paceline.spec.names import ENV_RUN_TOKEN, HEALTH_SOCKET
+from paceline.spec.names import ENV_FAILURE_DOMAIN, ENV_RUN_TOKEN, HEALTH_SOCKET
 from paceline.supervise import peer
 from paceline.supervise.crew import Crew, worker_command
 from paceline.supervise.health_socket import hear_health
@@ -181,6 +181,7 @@ class NodeSupervisor:
         return NodeStatus(
             node=self.node,
             host=self.host,
+            failure_domain=os.environ.get(ENV_FAILURE_DOMAIN),
             process_group=os.getpgrp(),
             peer_port=self._server.port,
             store_port=self._standby.store_port if self._standby is not None else None,

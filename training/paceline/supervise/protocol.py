@@ -146,10 +146,12 @@ class Inspection(Record):
 
 
 class NodeStatus(Record):
-    """Everything the coordinator needs to know of a node. `ready` means that a full crew of standbys waits."""
+    """Everything the coordinator needs to know of a node. `ready` means that a full crew of standbys waits;
+    `failure_domain` names what is lost together (a rack, a leaf switch, a zone), None where nobody said."""
 
     node: str
     host: str
+    failure_domain: str | None = None
     process_group: int
     peer_port: int
     store_port: int | None

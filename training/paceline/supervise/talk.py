@@ -14,7 +14,7 @@ _RECONNECT_SECONDS = 0.05
 
 
 class Line:
-    """`status` is asked for what to report; `heard` gets every directive; `lease` is renewed by what was heard above."""
+    """`status` is asked for what to report; `heard` gets every directive; reports that arrive renew `lease`."""
 
     def __init__(
         self,

@@ -379,3 +379,12 @@ def test_a_port_in_use_is_told_with_a_cure(make_job: Callable[..., JobSpec], tak
 def _report(token: str) -> bytes:
     status = {"node": "a", "host": "h", "process_group": 1, "peer_port": 1, "store_port": None, "ready": False}
     return Report.model_validate({"token": token, "status": status}).model_dump_json().encode() + b"\n"
+
+
+def test_a_late_report_of_a_supervisor_that_was_replaced_says_nothing(stage: Stage) -> None:
+    stage.start()
+    former = stage["b"]
+    stage.join("b")
+    assert not stage.coordinator.hear(former.status, former), "nor does it renew its lease"
+    stage.wait(0.5)
+    assert stage.coordinator._roster.views()["b"].status == stage["b"].status
