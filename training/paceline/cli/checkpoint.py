@@ -31,9 +31,16 @@ Root = Annotated[str, typer.Argument(metavar="ROOT", help="Where a run keeps its
 
 @app.command("ls")
 def ls(root: Root, output: OutputOption = Output.TEXT) -> None:
-    """List the committed checkpoints under ROOT, newest first."""
+    """List the committed checkpoints under ROOT, newest first. One whose manifest cannot be read is told on stderr."""
+    from paceline.spec.errors import CheckpointError
+
     repository = _repository(root)
-    manifests = [repository.manifest(step) for step in repository.steps()]
+    manifests = []
+    for step in repository.steps():
+        try:
+            manifests.append(repository.manifest(step))
+        except CheckpointError as error:
+            typer.echo(f"warning: {error.problems[0].message}", err=True)
     if output is Output.JSON:
         print_json([manifest.model_dump(mode="json") for manifest in manifests])
         return
@@ -54,16 +61,42 @@ def ls(root: Root, output: OutputOption = Output.TEXT) -> None:
 def verify(
     root: Root,
     step: Annotated[int | None, typer.Option(help="The checkpoint after this step; the newest if not given.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every checkpoint, newest first.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Read a checkpoint and compare every file with the hash in its manifest."""
+    """Read checkpoints and compare every file with the hash in their manifests. Exit code 1 when one is damaged."""
+    from paceline.spec.errors import CheckpointError
+
+    if every and step is not None:
+        raise typer.BadParameter("give a step, or --all")
     repository = _repository(root)
-    manifest = repository.verify(_newest(repository, root) if step is None else step)
-    total = sum(file.bytes for file in manifest.files)
+    newest = _newest(repository, root)
+    steps = repository.steps() if every else [newest if step is None else step]
+    results: list[dict[str, object]] = []
+    damaged: list[CheckpointError] = []
+    with progress_bars() as progress:
+        for number, each in enumerate(steps):
+            progress("verify checkpoints", number, len(steps))
+            try:
+                manifest = repository.verify(each)
+            except CheckpointError as error:
+                damaged.append(error)
+                results.append({"step": each, "verified": False, "reason": error.problems[0].message})
+            else:
+                total = sum(file.bytes for file in manifest.files)
+                results.append({"step": each, "files": len(manifest.files), "bytes": total, "verified": True})
+        progress("verify checkpoints", len(steps), len(steps))
     if output is Output.JSON:
-        print_json({"step": manifest.step, "files": len(manifest.files), "bytes": total, "verified": True})
+        print_json(results if every else results[0])
     else:
-        typer.echo(f"step {manifest.step}: {len(manifest.files)} files, {total:,} bytes, every hash as in the manifest")
+        for result in results:
+            if result["verified"]:
+                sizes = f"{result['files']} files, {result['bytes']:,} bytes"
+                typer.echo(f"step {result['step']}: {sizes}, every hash as in the manifest")
+            else:
+                typer.echo(f"step {result['step']}: damaged")
+    if damaged:
+        raise CheckpointError.of([problem for error in damaged for problem in error.problems])
 
 
 @app.command("prune")

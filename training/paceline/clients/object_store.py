@@ -40,10 +40,6 @@ class ObjectStore(Protocol):
         """The content; FileNotFoundError when there is no such key."""
         ...
 
-    def get_range(self, key: str, start: int, stop: int) -> bytes:
-        """The bytes [start, stop), fewer where the content ends; FileNotFoundError when there is no such key."""
-        ...
-
     def size(self, key: str) -> int:
         """Bytes; FileNotFoundError when there is no such key."""
         ...
@@ -88,11 +84,6 @@ class DirectoryStore:
     def get(self, key: str) -> bytes:
         return (self.root / key).read_bytes()
 
-    def get_range(self, key: str, start: int, stop: int) -> bytes:
-        with (self.root / key).open("rb") as file:
-            file.seek(start)
-            return file.read(stop - start)
-
     def size(self, key: str) -> int:
         return (self.root / key).stat().st_size
 
@@ -131,11 +122,6 @@ class BucketStore:
     def get(self, key: str) -> bytes:
         with self._translated(key):
             return self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"].read()
-
-    def get_range(self, key: str, start: int, stop: int) -> bytes:
-        with self._translated(key):
-            span = f"bytes={start}-{stop - 1}"
-            return self._client.get_object(Bucket=self.bucket, Key=self.prefix + key, Range=span)["Body"].read()
 
     def size(self, key: str) -> int:
         with self._translated(key):

@@ -78,6 +78,31 @@ def test_old_checkpoints_are_removed_after_the_newest_was_verified(tmp_path: Pat
     assert repository.steps() == [3, 2], "nothing older is removed while the newest is worthless"
 
 
+def test_every_checkpoint_is_looked_at_and_each_that_is_damaged_is_told(tmp_path: Path) -> None:
+    repository = CheckpointRepository(DirectoryStore(tmp_path))
+    for step in (1, 2, 3):
+        commit(repository, step)
+    assert paceline("verify", tmp_path, "--all").exit_code == 0
+    repository.store.put("step-00000002/rank-00000.generation-0000.safetensors", b"damaged")
+    repository.store.put("step-00000001/manifest.json", b"{")
+    assert json.loads(paceline("verify", tmp_path, "-o", "json").stdout)["verified"], "the newest is fine"
+    result = paceline("verify", tmp_path, "--all", "-o", "json")
+    assert result.exit_code == 1
+    assert [(r["step"], r["verified"]) for r in json.loads(result.stdout)] == [(3, True), (2, False), (1, False)]
+    assert "step-00000002" in result.stderr and "step-00000001" in result.stderr
+    assert paceline("verify", tmp_path, "--all", "--step", "1").exit_code == 2
+
+
+def test_a_damaged_manifest_does_not_hide_the_others(tmp_path: Path) -> None:
+    repository = CheckpointRepository(DirectoryStore(tmp_path))
+    for step in (1, 2):
+        commit(repository, step)
+    repository.store.put("step-00000002/manifest.json", b"{")
+    result = paceline("ls", tmp_path, "-o", "json")
+    assert [m["step"] for m in json.loads(result.stdout)] == [1]
+    assert "step-00000002: the manifest is damaged" in result.stderr
+
+
 def commit(repository: CheckpointRepository, step: int) -> None:
     repository.commit(
         CheckpointManifest(
