@@ -11,7 +11,9 @@ import typer
 from paceline.cli.console import Output, OutputOption, print_json, print_table, progress_bars
 
 if TYPE_CHECKING:
+    from paceline.checkpoint.convert import Progress
     from paceline.checkpoint.repository import CheckpointRepository
+    from paceline.spec.manifest import CheckpointManifest
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Durable checkpoints.")
 
@@ -27,6 +29,12 @@ class WeightType(StrEnum):
 
 
 Root = Annotated[str, typer.Argument(metavar="ROOT", help="Where a run keeps its checkpoints: a directory or s3://.")]
+
+Source = Annotated[Path, typer.Argument(metavar="SOURCE", help="A Hugging Face directory, or a GGUF file.")]
+Dtype = Annotated[
+    WeightType | None, typer.Option(help="The type of the weights; what an imported model had, or float32.")
+]
+MaxFileGib = Annotated[float, typer.Option(min=1e-6, help="Split the weights into files of at most this size.")]
 
 
 @app.command("ls")
@@ -127,24 +135,14 @@ def prune(
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A Hugging Face directory, or a GGUF file.")],
+    source: Source,
     root: Annotated[str, typer.Argument(metavar="ROOT", help="Where to keep it: a directory or s3://.")],
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Make a model a checkpoint, for recipes to start from with `model.weights`."""
-    import tempfile
-
-    from paceline.checkpoint.convert import import_model
-    from paceline.checkpoint.gguf import convert
-
     repository = _repository(root)
-    with progress_bars() as progress, tempfile.TemporaryDirectory(prefix="paceline-gguf-") as scratch:
-        directory = source
-        if source.suffix == ".gguf":
-            directory = Path(scratch) / source.stem
-            directory.mkdir()
-            convert(source, directory, largest_file=5 * GIBIBYTE, progress=progress)
-        manifest = import_model(directory, repository, progress=progress)
+    with progress_bars() as progress:
+        manifest = _import(source, repository, progress)
     if output is Output.JSON:
         print_json(manifest.model_dump(mode="json"))
     else:
@@ -157,10 +155,8 @@ def export(
     root: Root,
     directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="The Hugging Face directory to make.")],
     step: Annotated[int | None, typer.Option(help="The checkpoint after this step; the newest if not given.")] = None,
-    dtype: Annotated[
-        WeightType | None, typer.Option(help="The type of the weights; what an imported model had, or float32.")
-    ] = None,
-    max_file_gib: Annotated[float, typer.Option(help="Split the weights into files of at most this size.")] = 5.0,
+    dtype: Dtype = None,
+    max_file_gib: MaxFileGib = 5.0,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Write a checkpoint's model as Hugging Face keeps it."""
@@ -177,9 +173,58 @@ def export(
             largest_file=int(max_file_gib * GIBIBYTE),
             progress=progress,
         )
+    _show_files({"step": manifest.step}, directory, output)
+
+
+@app.command("convert")
+def convert(
+    source: Source,
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="The Hugging Face directory to make.")],
+    dtype: Dtype = None,
+    max_file_gib: MaxFileGib = 5.0,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Write a model once more as Hugging Face keeps it: out of GGUF, in another type, or in files of another size.
+
+    What `import` and `export` do, by way of the temporary directory (TMPDIR).
+    """
+    import tempfile
+
+    from paceline.checkpoint.convert import export_model
+
+    with progress_bars() as progress, tempfile.TemporaryDirectory(prefix="paceline-convert-") as scratch:
+        repository = _repository(scratch)
+        export_model(
+            repository,
+            _import(source, repository, progress),
+            directory,
+            dtype=dtype.value if dtype else None,
+            largest_file=int(max_file_gib * GIBIBYTE),
+            progress=progress,
+        )
+    _show_files({}, directory, output)
+
+
+def _import(source: Path, repository: CheckpointRepository, progress: Progress) -> CheckpointManifest:
+    """Commit the model in `source`, a Hugging Face directory or a GGUF file, as step 0."""
+    import tempfile
+
+    from paceline.checkpoint import gguf
+    from paceline.checkpoint.convert import import_model
+
+    if source.suffix != ".gguf":
+        return import_model(source, repository, progress=progress)
+    with tempfile.TemporaryDirectory(prefix="paceline-gguf-") as scratch:
+        directory = Path(scratch) / source.stem
+        directory.mkdir()
+        gguf.convert(source, directory, largest_file=5 * GIBIBYTE, progress=progress)
+        return import_model(directory, repository, progress=progress)
+
+
+def _show_files(said: dict[str, object], directory: Path, output: Output) -> None:
     files = {path.name: path.stat().st_size for path in sorted(directory.iterdir())}
     if output is Output.JSON:
-        print_json({"step": manifest.step, "directory": str(directory), "files": files})
+        print_json({**said, "directory": str(directory), "files": files})
     else:
         print_table(("file", "bytes"), [(name, f"{size:,}") for name, size in files.items()])
 

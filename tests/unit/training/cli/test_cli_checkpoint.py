@@ -44,6 +44,15 @@ def test_a_model_goes_in_and_comes_out(model: Path, tmp_path: Path) -> None:
     assert json.loads((out / "config.json").read_text())["torch_dtype"] == "bfloat16"
 
 
+def test_a_model_is_written_once_more_in_another_type(model: Path, tmp_path: Path) -> None:
+    converted = json.loads(paceline("convert", model, tmp_path / "out", "--dtype", "bfloat16", "-o", "json").stdout)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["torch_dtype"] == "bfloat16"
+    weights = {name: size for name, size in converted["files"].items() if name.endswith(".safetensors")}
+    assert sum(weights.values()) < sum(path.stat().st_size for path in model.glob("*.safetensors"))
+    again = paceline("convert", model, tmp_path / "out")
+    assert again.exit_code == 1 and "exists already" in again.stderr
+
+
 def test_for_people_it_is_one_line_in_and_a_table_out(model: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     assert re.fullmatch(
