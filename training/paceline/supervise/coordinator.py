@@ -29,6 +29,7 @@ from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_RUN_TOKEN
 from paceline.supervise.commit import Committer
 from paceline.supervise.conduct import Conduct
+from paceline.supervise.fence import Fence
 from paceline.supervise.herald import Herald, next_generation
 from paceline.supervise.inquest import Inquest
 from paceline.supervise.membership import (
@@ -41,7 +42,17 @@ from paceline.supervise.membership import (
     wanted_change,
 )
 from paceline.supervise.process import die_with_parent
-from paceline.supervise.protocol import Address, Assignment, Directive, Failure, NodeStatus, Report, WorkersStatus
+from paceline.supervise.protocol import (
+    STARTING,
+    Address,
+    Assignment,
+    Directive,
+    Failure,
+    Heard,
+    NodeStatus,
+    Report,
+    WorkersStatus,
+)
 from paceline.supervise.roster import Roster, Wire
 
 Outcome = Literal["completed", "stopped", "failed"]
@@ -68,7 +79,9 @@ class Coordinator:
         self._herald = Herald(job, self.journal)
         self._conduct = Conduct(clock)
         self._inquest = Inquest(job.timeouts, self.journal, Path(job.journal) / "evidence", clock)
-        self._first_generation = max(job.first_generation, next_generation(Path(job.journal)) if successor else 0)
+        opened = next_generation(Path(job.journal)) if successor else 0
+        self._first_generation = max(job.first_generation, opened)
+        self._fence = Fence(newest=opened - 1 if opened else None)
         self._assignment: Assignment | None = None
         self._pause: int | None = None
         self._started = self._waiting_since = clock()
@@ -97,6 +110,7 @@ class Coordinator:
         learning = asyncio.create_task(self._learn_what_is_durable())
         while self._outcome is None:
             self.step()
+            self._committer.claim_soon(self._assignment)
             await asyncio.sleep(_TICK_SECONDS)
         learning.cancel()
         await self._roster.dismiss()
@@ -120,7 +134,8 @@ class Coordinator:
                 if not hmac.compare_digest(report.token.encode(), self._token):
                     break
                 name = report.status.node
-                self.hear(report.status, writer)
+                if self.hear(report.status, writer):
+                    writer.write(Heard(sent=report.sent).model_dump_json().encode() + b"\n")
         except (ConnectionError, ValidationError, ValueError):
             pass  # a broken connection or a stranger: silence is judged by the clock
         finally:
@@ -129,15 +144,17 @@ class Coordinator:
                 grace = self.job.timeouts.disconnect_grace
                 asyncio.get_running_loop().call_later(grace + 0.001, self.step)
 
-    def hear(self, status: NodeStatus, wire: Wire) -> None:
-        """A node reported on `wire`, which leads back to it."""
-        self._roster.hear(status, wire)
+    def hear(self, status: NodeStatus, wire: Wire) -> bool:
+        """A node reported on `wire`, which leads back to it; whether that renews its lease."""
+        if not self._roster.hear(status, wire):
+            return False
         followed = status.following
         if followed is not None and (self._assignment is None or followed.generation > self._assignment.generation):
             # a successor learns from the nodes what its predecessor decided
             self._assignment = followed
             self.journal.generation = followed.generation
         self.step()
+        return True
 
     def request_stop(self) -> None:
         """Stop after the current step, with a last checkpoint; asked again, stop now."""
@@ -186,8 +203,11 @@ class Coordinator:
             self._end("stopped", "stopped before training began")
         elif self._committer.knows_durable:
             views = self._roster.views()
+            self._fence = self._fence.look(views)
+            if self._clock() - self._started > self.job.timeouts.lease:
+                self._fence = self._fence.outlive(views)
             self._roster.note_standing(views, self._assignment)
-            self._committer.step(self._roster.statuses())
+            self._committer.step(self._roster.statuses(), self._assignment)
             if not self._is_over(views):
                 self._open_if_needed(views)
             if self._outcome is None:
@@ -212,7 +232,7 @@ class Coordinator:
 
     def _open_if_needed(self, views: dict[str, NodeView]) -> None:
         if self._assignment is None:
-            self._plan(views, "start", lost=())
+            self._plan(views, STARTING, lost=())
             return
         faults = find_faults(self._assignment, views)
         if isinstance(faults, Waiting):
@@ -261,7 +281,7 @@ class Coordinator:
             sizes=self.job.sizes,
             workers_per_node=self.job.workers_per_node,
             previous=self._assignment,
-            first_generation=self._first_generation,
+            first_generation=max(self._first_generation, self._committer.first_generation),
             views=views,
             durable_step=self._committer.durable_step,
             cause=cause,
@@ -271,6 +291,8 @@ class Coordinator:
     def _plan(self, views: dict[str, NodeView], cause: str, *, lost: tuple[str, ...]) -> None:
         """Open the next generation if it can be, give up if that takes too long."""
         now, planned = self._clock(), self._planned(views, cause)
+        if isinstance(planned, Assignment):
+            planned = self._fence.hinders(planned) or planned
         if isinstance(planned, Waiting):
             if now - self._waiting_since > self.job.timeouts.membership:
                 self._end("failed", self._why_waiting(planned, views), _MORE_NODES_HINT)
@@ -278,6 +300,7 @@ class Coordinator:
             self._committer.verify_durable()
         elif not self._is_worth_waiting(views, now):
             previous, self._assignment = self._assignment, planned
+            self._fence = self._fence.open(planned)
             self._finishing, self._pause, self._waiting_since = None, None, now
             self._herald.opened(planned, previous, lost=lost)
 

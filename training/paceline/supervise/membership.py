@@ -9,17 +9,28 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from paceline.spec.events import EVERYBODY
-from paceline.supervise.protocol import Address, Assignment, HeldShard, Member, NodeStatus, Restore, ShardSource
+from paceline.supervise.protocol import (
+    Address,
+    Assignment,
+    HeldShard,
+    Member,
+    NodeStatus,
+    PersistedShard,
+    Restore,
+    ShardSource,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeView:
     """A node as the coordinator sees it. `present`: it reports; `suspected`: its connection broke a moment ago and
-    may come back, so nothing should be decided about it yet."""
+    may come back, so nothing should be decided about it yet; `lapsed`: it has been silent for longer than its lease,
+    so that its workers have stopped."""
 
     status: NodeStatus
     present: bool
     suspected: bool = False
+    lapsed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +71,7 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
             lost.append(_lost(member.node, "no reports from it"))
         elif view.suspected:
             suspected.append(member.node)
-        elif not _is_same_supervisor(member, view.status):
+        elif not is_same_supervisor(member, view.status):
             lost.append(_lost(member.node, "its supervisor was started again, without its workers and its memory"))
     if suspected and failed:
         evidence = f"connection closed, and the workers of {failed[0].status.node} lost it too"
@@ -172,7 +183,7 @@ def choose_restore(previous: Assignment | None, statuses: Sequence[NodeStatus], 
     holders: dict[tuple[int, int], dict[int, tuple[NodeStatus, HeldShard]]] = {}
     for status in statuses:
         for shard in status.held:
-            if not _superseded(shard, previous):
+            if not is_superseded(shard, previous):
                 holders.setdefault((shard.step, shard.generation), {})[shard.rank] = (status, shard)
     whole = [key for key, by_rank in holders.items() if _is_whole([shard for _, shard in by_rank.values()])]
     if whole and (newest := max(whole))[0] >= (durable_step or 0):
@@ -192,23 +203,33 @@ def choose_restore(previous: Assignment | None, statuses: Sequence[NodeStatus], 
 
 
 def choose_buddies(assignment: Assignment, views: Mapping[str, NodeView]) -> dict[str, NodeStatus]:
-    """Who keeps the second copy of each member's snapshots: the next member of the ring; alone, any other node.
+    """Who keeps the second copy of each member's snapshots: another member, in another failure domain; alone, any
+    other node.
 
-    One that is suspected stays: without a buddy the trainer would go on with a single copy."""
+    In an order in which those of one domain stand together, each member's buddy comes as many places later as the
+    largest domain has members. So everybody keeps the copies of one, and no two of a domain are buddies unless it has
+    more than half of all. Without domains that is the next member. One that is suspected stays: without a buddy the
+    trainer would go on with a single copy."""
     present = {n: v.status for n, v in views.items() if v.present}
-    ring = [m.node for m in assignment.members]
-    if len(ring) == 1:
-        others = sorted(set(present) - set(ring))
-        return {ring[0]: present[others[0]]} if others and ring[0] in present else {}
-    following = zip(ring, ring[1:] + ring[:1], strict=True)
-    return {node: present[buddy] for node, buddy in following if node in present and buddy in present}
+    members = [m.node for m in assignment.members]
+    if len(members) == 1:
+        others = sorted(set(present) - set(members))
+        return {members[0]: present[others[0]]} if others and members[0] in present else {}
+    domains: dict[object, list[str]] = {}
+    for place, node in enumerate(members):
+        known = views[node].status.failure_domain if node in views else None
+        domains.setdefault(known or place, []).append(node)  # where nobody said, each is one of its own
+    ring = [node for nodes in domains.values() for node in nodes]
+    distance = max(map(len, domains.values())) if len(domains) > 1 else 1
+    buddies = zip(ring, ring[distance:] + ring[:distance], strict=True)
+    return {node: present[buddy] for node, buddy in buddies if node in present and buddy in present}
 
 
 def _lost(node: str, evidence: str) -> Fault:
     return Fault(node=node, fault="node lost", fault_class="node_lost", evidence=evidence)
 
 
-def _is_same_supervisor(member: Member, status: NodeStatus) -> bool:
+def is_same_supervisor(member: Member, status: NodeStatus) -> bool:
     """Whether `status` comes from the process that became the member, not from one started later on that node."""
     return (status.host, status.peer_port) == (member.host, member.peer_port)
 
@@ -239,7 +260,7 @@ def _keep_places(
     survivors = {
         member.node: member.first_rank // workers_per_node
         for member in (previous.members if previous is not None else ())
-        if member.node in staying and _is_same_supervisor(member, staying[member.node])
+        if member.node in staying and is_same_supervisor(member, staying[member.node])
     }
     willing = [n for n in staying if n not in avoid]
     offenders = sorted((n for n in staying if n in avoid), key=lambda node: (node not in survivors, node))
@@ -263,7 +284,7 @@ def _is_whole(shards: Sequence[HeldShard]) -> bool:
     return {shard.rank for shard in shards} == set(range(shards[0].world_size))
 
 
-def _superseded(shard: HeldShard, previous: Assignment | None) -> bool:
+def is_superseded(shard: HeldShard | PersistedShard, previous: Assignment | None) -> bool:
     """Whether a later generation went back behind this snapshot."""
     return previous is not None and shard.generation < previous.generation and shard.step > previous.restore.step
 

@@ -16,6 +16,8 @@ from paceline.spec.errors import PacelineError
 from paceline.spec.health import Finding
 from paceline.spec.manifest import CheckpointFile, TrainerState
 
+STARTING = "start"  # the cause of a run's first generation
+
 
 class Failure(Record):
     """Why something cannot go on, in the words for a person; `hint` says what to do."""
@@ -144,10 +146,12 @@ class Inspection(Record):
 
 
 class NodeStatus(Record):
-    """Everything the coordinator needs to know of a node. `ready` means that a full crew of standbys waits."""
+    """Everything the coordinator needs to know of a node. `ready` means that a full crew of standbys waits;
+    `failure_domain` names what is lost together (a rack, a leaf switch, a zone), None where nobody said."""
 
     node: str
     host: str
+    failure_domain: str | None = None
     process_group: int
     peer_port: int
     store_port: int | None
@@ -165,10 +169,19 @@ class NodeStatus(Record):
 
 
 class Report(Record):
-    """Supervisor to coordinator. `token` proves that the sender belongs to the run."""
+    """Supervisor to coordinator. `token` proves that the sender belongs to the run; `sent` is the supervisor's own
+    clock, which only it understands."""
 
     token: str
+    sent: float = 0.0
     status: NodeStatus
+
+
+class Heard(Record):
+    """Coordinator to supervisor: the report of `sent` has arrived, so the supervisor's lease runs from then."""
+
+    kind: Literal["heard"] = "heard"
+    sent: float
 
 
 class Directive(Record):
@@ -177,6 +190,7 @@ class Directive(Record):
     workers to end after the current step, all after the same one; `stop` asks this of the run (drain), or says that
     the node may go (leave)."""
 
+    kind: Literal["directive"] = "directive"
     assignment: Assignment | None = None
     buddy: Address | None = None
     buddy_node: str | None = None
@@ -185,6 +199,8 @@ class Directive(Record):
     pause: int | None = None
     stop: Literal["drain", "leave"] | None = None
 
+
+CoordinatorMessage = Annotated[Heard | Directive, Field(discriminator="kind")]
 
 # ----- between a supervisor and its workers ---------------------------------------------------------------------------
 
@@ -249,5 +265,6 @@ WorkerMessage = Annotated[
 ]
 SupervisorMessage = Annotated[Promote | SnapshotSafe | StopRequested, Field(discriminator="kind")]
 
+COORDINATOR_MESSAGE: TypeAdapter[CoordinatorMessage] = TypeAdapter(CoordinatorMessage)
 WORKER_MESSAGE: TypeAdapter[WorkerMessage] = TypeAdapter(WorkerMessage)
 SUPERVISOR_MESSAGE: TypeAdapter[SupervisorMessage] = TypeAdapter(SupervisorMessage)
