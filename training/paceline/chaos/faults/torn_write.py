@@ -1,0 +1,21 @@
+"""A write that did not reach its end, and is needed: the nodes that have the state in memory are gone."""
+
+from __future__ import annotations
+
+from random import Random
+
+from paceline.chaos.base import FaultClass
+from paceline.chaos.field import Field
+
+
+class TornWrite(FaultClass):
+    breaks = "the end of a file of the newest checkpoint is missing, and all nodes that train are lost"
+    then = "the checkpoint is refused, and the one before it is taken"
+    signs = ("checkpoint.rejected",)
+
+    def strike(self, field: Field, rng: Random) -> None:
+        field.stop_workers(rng)
+        key, content = field.newest_file(rng)
+        field.repository.store.put(key, content[: rng.randrange(len(content))])
+        for node in field.members(rng):
+            field.kill_node(node)
