@@ -43,7 +43,7 @@ LEGS: dict[Leg, Ground] = {
 def disturbed(leg: Leg, dataset: Path, checkpoints: str) -> RunRequest:
     """The run that is struck. It has no end of its own: it is stopped when the last fault is over."""
     ground = LEGS[leg]
-    paced = (f'callbacks=["{SABOTEUR}"]', f"schedule.steps={_ENDLESS}", "checkpoint.persist_every=10")
+    paced = (f'callbacks=["{SABOTEUR}"]', f"schedule.steps={_ENDLESS}", "checkpoint.persist_every=20")
     return _request(leg, dataset, checkpoints, (*_CONSTANT, *paced, *ground.overrides), spares=ground.spares)
 
 
