@@ -35,7 +35,7 @@ from paceline.journal.writer import Journal
 from paceline.launch.job import render
 from paceline.local.aws.server import EmbeddedAws, surrounded_by
 from paceline.spec.base import Record
-from paceline.spec.errors import CheckpointError, LaunchError
+from paceline.spec.errors import CheckpointError, LaunchError, PacelineError
 from paceline.spec.manifest import MANIFEST_NAME
 
 PLAN_NAME, TRIALS_NAME, SCORE_NAME = "chaos.json", "trials.jsonl", "score.json"
@@ -45,7 +45,7 @@ _DOCUMENTS, _VOCABULARY = 12, 512
 _WHOLE_SECONDS = 180.0  # until every standby of every node is ready
 _CALM_STEPS = 5
 
-OnTrial = Callable[[Trial, int], None]
+OnTrial = Callable[[Trial, int, int], None]
 
 
 class Score(Record):
@@ -63,7 +63,7 @@ class Score(Record):
 
 class ChaosRun:
     """`plan` in `directory`, or what is left of it. `say` shows a line; `on_trial` hears of every fault that is over,
-    and of how many there are in all."""
+    how many that are by now, and how many there will be."""
 
     def __init__(self, directory: Path, plan: Plan, *, say: Callable[[str], None], on_trial: OnTrial) -> None:
         self._directory = directory.absolute()
@@ -74,7 +74,7 @@ class ChaosRun:
         self._orders = self._directory / "orders"
         self._temporary = self._directory / "tmp"
         self._ports: list[int] = []
-        self._trials = _read_trials(self._directory / TRIALS_NAME)
+        self.trials = _read_trials(self._directory / TRIALS_NAME)
 
     @classmethod
     def resume(cls, directory: Path, *, say: Callable[[str], None], on_trial: OnTrial) -> ChaosRun:
@@ -126,7 +126,7 @@ class ChaosRun:
         directory = self._directory / leg.value
         local = f"{directory / 'checkpoints'}"
         checkpoints = f"s3://{_BUCKET}/{leg.value}" if LEGS[leg].storage == "bucket" else local
-        done = {trial.number for trial in self._trials}
+        done = {trial.number for trial in self.trials}
         for part in parts([each for each in scheduled if each.number not in done], leg):
             self._say(f"{leg.value}: {', '.join(each.fault.name() for each in part)}")
             self._part(leg, part, checkpoints, storage)
@@ -153,10 +153,10 @@ class ChaosRun:
                 raise LaunchError(f"{directory}: the run did not begin", "see the logs of its nodes")
             for each in part:
                 trial = self._try(field, each)
-                self._trials.append(trial)
+                self.trials.append(trial)
                 with (self._directory / TRIALS_NAME).open("a", encoding="utf-8") as file:
                     file.write(trial.model_dump_json() + "\n")
-                self._on_trial(trial, self._plan.faults)
+                self._on_trial(trial, len(self.trials), self._plan.faults)
                 if trial.ended is not None:
                     break
             else:
@@ -190,14 +190,14 @@ class ChaosRun:
             field.mend()
             if not field.wait(field.is_whole, _WHOLE_SECONDS):
                 ended = f"not at full strength again after {_WHOLE_SECONDS:.0f} s"
-        except LaunchError as error:
+        except PacelineError as error:
             ended = error.problems[0].message
         return outcome()
 
     def _score(self, legs: dict[Leg, LegVerdict], seconds: float) -> Score:
         compared = [verdict.bit_identical for verdict in legs.values() if verdict.bit_identical is not None]
         trials: dict[str, list[Trial]] = {}
-        for trial in self._trials:
+        for trial in self.trials:
             trials.setdefault(trial.fault, []).append(trial)
         known = fault_classes()
         found = Score(

@@ -87,7 +87,12 @@ def first_new_step(events: Sequence[AnyEvent], opened: Sequence[GenerationOpened
 
 def _named(sign: AnyEvent) -> set[str]:
     """The nodes that `sign` points at."""
-    pointed = (getattr(sign, "target", None), getattr(sign, "guilty_node", None), sign.node)
+    pointed = (
+        getattr(sign, "target", None),
+        getattr(sign, "guilty_node", None),
+        getattr(sign, "slow_node", None),
+        sign.node,
+    )
     return {name for name in pointed if name is not None}
 
 

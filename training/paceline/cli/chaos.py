@@ -47,8 +47,8 @@ def run(
     def say(text: str) -> None:
         typer.echo(text, err=True)
 
-    def on_trial(trial: Trial, total: int) -> None:
-        say(f"{trial.number + 1} of {total}: {_told(trial)}")
+    def on_trial(trial: Trial, done: int, total: int) -> None:
+        say(f"{done} of {total}: {_told(trial)}")
 
     if resume is not None:
         chaos = ChaosRun.resume(resume, say=say, on_trial=on_trial)
