@@ -40,8 +40,8 @@ def report(score: Score) -> Report:
     rows = tuple((name, *_cells(found)) for name, found in score.classes.items())
     same = {True: "bit-identical", False: "DIFFERENT", None: "not compared"}
     legs = (
-        f"Leg {name}: {leg.steps} steps, {leg.tokens_lost} tokens lost, {leg.tokens_repeated} repeated; final parameters"
-        f" beside the undisturbed run of the same seed: {same[leg.bit_identical]}."
+        f"Leg {name}: {leg.steps} steps, {leg.tokens_lost} tokens lost, {leg.tokens_repeated} repeated; final"
+        f" parameters beside the undisturbed run of the same seed: {same[leg.bit_identical]}."
         for name, leg in score.legs.items()
     )
     leaked = ", ".join(f"{count} {what}" for what, count in score.leaked.model_dump().items())
@@ -49,9 +49,9 @@ def report(score: Score) -> Report:
         title="Chaos score",
         table=Table(columns=(*COLUMNS, "lost steps, most", "false actions", "ended the run"), rows=rows),
         notes=(
-            f"{score.plan.faults} faults, seed {score.plan.seed}, {score.wall_seconds:.0f} s of this machine in the last"
-            " part of the run. Seconds; from the blow to the first sign, and from the last blow to the end of the first"
-            " optimizer step of the next generation. What each class breaks: docs/guides/what-happens-when.md.",
+            f"{score.plan.faults} faults, seed {score.plan.seed}, {score.wall_seconds:.0f} s of this machine in the"
+            " last part of the run. Seconds; from the blow to the first sign, and from the last blow to the end of the"
+            " first optimizer step of the next generation. What each class breaks: docs/guides/what-happens-when.md.",
             *legs,
             f"Left behind on the machine: {leaked}.",
         ),
