@@ -141,13 +141,14 @@ class Field:
         self._before = (self.generation, self.step, frozenset(self.ranks))
 
     def blow(self) -> Blow:
-        """What was done since `begin`."""
+        """What was done since `begin`; one that the run did not live to see falls now."""
+        blows = self._blows_ns or [time.monotonic_ns()]
         generation, step, members = self._before
         return Blow(
             struck=frozenset(self._struck),
             struck_before=frozenset(self._past),
-            first_ns=self._blows_ns[0],
-            last_ns=self._blows_ns[-1],
+            first_ns=blows[0],
+            last_ns=blows[-1],
             generation=generation,
             step=step,
             members=members,
@@ -180,14 +181,17 @@ class Field:
     def stop_workers(self, rng: Random) -> None:
         """Have all ranks stand still, and wait until what they have saved is where it should be."""
         for node in self.members(rng):
-            self.signal_worker(node, signal.SIGSTOP)
+            os.kill(self._worker(node), signal.SIGSTOP)
         self.pause(_UPLOAD_SECONDS)
 
-    def newest_file(self, rng: Random) -> tuple[str, bytearray]:
-        """A file of the newest checkpoint, by its key, and what is in it."""
+    def damage_checkpoint(self, rng: Random, damage: Callable[[bytearray], None]) -> None:
+        """Do `damage` to the content of a file of the newest checkpoint."""
         step = self.repository.steps()[0]
         file = rng.choice(self.repository.manifest(step).files)
-        return f"{step_folder(step)}/{file.name}", self.repository.read(step, file)
+        content = self.repository.read(step, file)
+        damage(content)
+        self.mark(step_folder(step))
+        self.repository.store.put(f"{step_folder(step)}/{file.name}", content)
 
     @contextlib.contextmanager
     def storage_weather(self) -> Iterator[Relay]:
@@ -257,5 +261,8 @@ class Field:
     def _worker(self, node: str) -> int:
         """The process that trains on `node`: the first that its supervisor started of those that live."""
         pid = self._local.nodes[node].pid
-        children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-        return next(child for child in children if process_state(child) not in ("Z", "X", None))
+        try:
+            children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+            return next(child for child in children if process_state(child) not in ("Z", "X", None))
+        except (OSError, StopIteration) as cause:
+            raise LaunchError(f"{node}: nobody trains there", "see its supervisor.log") from cause

@@ -42,7 +42,7 @@ PLAN_NAME, TRIALS_NAME, SCORE_NAME = "chaos.json", "trials.jsonl", "score.json"
 _BUCKET = "paceline-chaos"
 _ACCOUNT, _REGION = "000000000000", "us-east-1"
 _DOCUMENTS, _VOCABULARY = 12, 512
-_WHOLE_SECONDS = 180.0  # until every standby of every node is ready
+_WHOLE_SECONDS = 300.0  # until every standby of every node is ready
 _CALM_STEPS = 5
 
 OnTrial = Callable[[Trial, int, int], None]
@@ -126,12 +126,16 @@ class ChaosRun:
         directory = self._directory / leg.value
         local = f"{directory / 'checkpoints'}"
         checkpoints = f"s3://{_BUCKET}/{leg.value}" if LEGS[leg].storage == "bucket" else local
-        done = {trial.number for trial in self.trials}
-        for part in parts([each for each in scheduled if each.number not in done], leg):
+        while remaining := self._remaining(scheduled, leg):
+            part = next(parts(remaining, leg))
             self._say(f"{leg.value}: {', '.join(each.fault.name() for each in part)}")
             self._part(leg, part, checkpoints, storage)
         self._say(f"{leg.value}: verify its data, and train the same without a fault")
         return judge_leg(leg, directory, self._dataset, checkpoints)
+
+    def _remaining(self, scheduled: Sequence[Scheduled], leg: Leg) -> list[Scheduled]:
+        done = {trial.number for trial in self.trials}
+        return [each for each in scheduled if each.fault.leg is leg and each.number not in done]
 
     def _part(self, leg: Leg, part: Sequence[Scheduled], checkpoints: str, storage: Relay) -> None:
         """Start or continue the leg's run, strike, and have it stop with a last checkpoint."""
@@ -169,7 +173,6 @@ class ChaosRun:
     def _try(self, field: Field, each: Scheduled) -> Trial:
         """One fault, until the run has come back to full strength."""
         fault, ended = each.fault, None
-        field.begin(fault.name())
 
         def outcome() -> Trial:
             return judge(
@@ -184,6 +187,7 @@ class ChaosRun:
             )
 
         try:
+            field.begin(fault.name())
             fault.strike(field, each.rng(self._plan.seed))
             calm = field.step + _CALM_STEPS
             field.wait(lambda: field.step >= calm and _is_over(fault, outcome()), fault.patience)

@@ -12,7 +12,7 @@ from paceline.spec.base import Record
 
 # One launcher replaces a coordinator three times, and one coordinator gives up after ten errors of workers within the
 # hour, as it should where nobody strikes on purpose. Then the run is stopped, and goes on under new ones.
-FAULTS_PER_PART = 8
+FAULTS_PER_PART = 6
 _COORDINATORS_PER_PART = 3
 _COORDINATOR_LOSS = "coordinator_loss"
 

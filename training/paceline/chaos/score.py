@@ -16,7 +16,7 @@ _SECOND = 1e9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Blow:
-    """What was done, and to whom: nodes, or the coordinator. The rest is how things stood then: which generation, the
+    """What was done, and to whom: nodes, the coordinator, or the folder of a checkpoint. The rest is how things stood then: which generation, the
     last step that anybody had finished, who took part, and who had been struck earlier in the same run."""
 
     struck: frozenset[str]
@@ -30,8 +30,8 @@ class Blow:
 
 class Trial(Record):
     """What became of one blow. `detect_seconds` is to the first sign, `recover_seconds` from the last blow to the end
-    of the first optimizer step of a new generation; None where there was none. `localised` says that the sign named a
-    node that was struck, and is None where nothing was detected. `lost_steps` had been done and had to be done again.
+    of the first optimizer step of a new generation; None where there was none. `localised` says that the sign named
+    what was struck, and is None where nothing was detected. `lost_steps` had been done and had to be done again.
 
     A false action is a generation that nothing called for, or a node that lost its place without having been struck in
     this trial or before. `ended` is why the run came to its end, if it did not survive.
@@ -86,14 +86,10 @@ def first_new_step(events: Sequence[AnyEvent], opened: Sequence[GenerationOpened
 
 
 def _named(sign: AnyEvent) -> set[str]:
-    """The nodes that `sign` points at."""
-    pointed = (
-        getattr(sign, "target", None),
-        getattr(sign, "guilty_node", None),
-        getattr(sign, "slow_node", None),
-        sign.node,
-    )
-    return {name for name in pointed if name is not None}
+    """What `sign` points at: nodes, or the folder of a checkpoint."""
+    pointed = [getattr(sign, name, None) for name in ("target", "guilty_node", "slow_node", "node")]
+    folder = str(getattr(sign, "uri", "")).rpartition("/")[2]
+    return {name for name in (*pointed, folder) if name}
 
 
 def _lost_steps(events: Sequence[AnyEvent], opened: Sequence[GenerationOpened], blow: Blow) -> int:

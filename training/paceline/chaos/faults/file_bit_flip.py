@@ -14,9 +14,10 @@ class FileBitFlip(FaultClass):
     signs = ("checkpoint.rejected",)
 
     def strike(self, field: Field, rng: Random) -> None:
+        def flip(content: bytearray) -> None:
+            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+
         field.stop_workers(rng)
-        key, content = field.newest_file(rng)
-        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-        field.repository.store.put(key, content)
+        field.damage_checkpoint(rng, flip)
         for node in field.members(rng):
             field.kill_node(node)

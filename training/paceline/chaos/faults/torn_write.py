@@ -14,8 +14,10 @@ class TornWrite(FaultClass):
     signs = ("checkpoint.rejected",)
 
     def strike(self, field: Field, rng: Random) -> None:
+        def tear(content: bytearray) -> None:
+            del content[rng.randrange(len(content)) :]
+
         field.stop_workers(rng)
-        key, content = field.newest_file(rng)
-        field.repository.store.put(key, content[: rng.randrange(len(content))])
+        field.damage_checkpoint(rng, tear)
         for node in field.members(rng):
             field.kill_node(node)
