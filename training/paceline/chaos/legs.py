@@ -14,10 +14,12 @@ from paceline.chaos.base import Leg
 from paceline.launch.job import RunRequest
 from paceline.recipe.load import load
 from paceline.spec.base import Record
+from paceline.spec.job import Timeouts
 
 RECIPE = "debug-tiny"
 SABOTEUR = "paceline.chaos.saboteur:Saboteur"
 _ENDLESS = 10_000_000
+_PATIENCE_SECONDS = 600.0  # for standbys that start on a busy machine; nothing that is measured depends on it
 # a rate that is the same at every step: how many there will be is not known before the last fault is over
 _CONSTANT = ("schedule.kind=constant", "schedule.warmup_steps=0", "optimizer.learning_rate=1.0e-3")
 
@@ -61,4 +63,5 @@ def _request(leg: Leg, dataset: Path, checkpoints: str, overrides: tuple[str, ..
         checkpoints=checkpoints,
         nodes=LEGS[leg].nodes,
         spares=spares,
+        timeouts=Timeouts(membership=_PATIENCE_SECONDS),
     )

@@ -16,8 +16,9 @@ _SECOND = 1e9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Blow:
-    """What was done, and to whom: nodes, the coordinator, or the folder of a checkpoint. The rest is how things stood then: which generation, the
-    last step that anybody had finished, who took part, and who had been struck earlier in the same run."""
+    """What was done, and to whom: nodes, the coordinator, or the folder of a checkpoint. The rest is how things stood
+    then: which generation, the last step that anybody had finished, who took part, and who had been struck earlier in
+    the same run."""
 
     struck: frozenset[str]
     struck_before: frozenset[str] = frozenset()
