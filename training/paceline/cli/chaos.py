@@ -51,13 +51,18 @@ def run(
         say(f"{done} of {total}: {_told(trial)}")
 
     if resume is not None:
-        chaos = ChaosRun.resume(resume, say=say, on_trial=on_trial)
+        place = resume
+        chaos = ChaosRun.resume(place, say=say, on_trial=on_trial)
     else:
         names = tuple(fault.name() for fault in chosen(classes or ()))
         plan = Plan(seed=seed, faults=faults or FAULTS[suite], classes=names)
         place = directory or Path("runs") / f"chaos-{suite.value}"
         chaos = ChaosRun.begin(place, plan, say=say, on_trial=on_trial)
-    score = chaos.run()
+    try:
+        score = chaos.run()
+    except KeyboardInterrupt:
+        say(f"go on with: paceline chaos run --resume {place}")
+        raise
     if output is Output.JSON:
         print_json(score.model_dump(mode="json"))
     else:
