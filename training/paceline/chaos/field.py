@@ -33,6 +33,7 @@ from paceline.supervise.stacks import process_state
 _LOOK_SECONDS = 0.02
 _UNDER_WAY_STEPS = 3
 _UPLOAD_SECONDS = 0.7
+_CHECKPOINTS_SECONDS = 300.0
 _STALE_NS = 2_000_000_000
 _FULL_DISK_BYTES = 4096  # larger than the words of progress, smaller than any journal
 
@@ -179,7 +180,9 @@ class Field:
         os.kill(self._worker(node), number)
 
     def stop_workers(self, rng: Random) -> None:
-        """Have all ranks stand still, and wait until what they have saved is where it should be."""
+        """Have all ranks stand still after two checkpoints, and wait until what they have saved is where it should be."""
+        if not self.wait(lambda: len(self.repository.steps()) > 1, _CHECKPOINTS_SECONDS):
+            raise LaunchError("the run saves no checkpoints", "see the events of its nodes")
         for node in self.members(rng):
             os.kill(self._worker(node), signal.SIGSTOP)
         self.pause(_UPLOAD_SECONDS)
