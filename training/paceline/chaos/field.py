@@ -180,7 +180,7 @@ class Field:
         os.kill(self._worker(node), number)
 
     def stop_workers(self, rng: Random) -> None:
-        """Have all ranks stand still after two checkpoints, and wait until what they have saved is where it should be."""
+        """Have all ranks stand still after two checkpoints, and wait until what they saved is where it should be."""
         if not self.wait(lambda: len(self.repository.steps()) > 1, _CHECKPOINTS_SECONDS):
             raise LaunchError("the run saves no checkpoints", "see the events of its nodes")
         for node in self.members(rng):
