@@ -20,8 +20,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 
-from pydantic import ValidationError
-
 from paceline.clients.object_store import ObjectStore
 from paceline.spec.errors import CheckpointError
 from paceline.spec.manifest import (
@@ -99,7 +97,7 @@ class CheckpointRepository:
         if generation is not None:
             self._refuse_older_than_claimed(generation)
         key = f"{step_folder(manifest.step)}/{MANIFEST_NAME}"
-        self.store.put(key, manifest.model_dump_json(indent=1).encode())
+        self.store.put(key, manifest.to_file())
         pointer = LatestPointer(step=manifest.step, manifest=key)
         self.store.put(LATEST_NAME, pointer.model_dump_json().encode())
 
@@ -111,13 +109,13 @@ class CheckpointRepository:
         """The manifest of `step`; CheckpointError when there is none or it is not one."""
         key = f"{step_folder(step)}/{MANIFEST_NAME}"
         try:
-            manifest = CheckpointManifest.model_validate_json(self.store.get(key))
+            manifest = CheckpointManifest.from_file(self.store.get(key))
         except FileNotFoundError as cause:
             raise CheckpointError(
                 f"{self.uri(step)}: no manifest, so there is no checkpoint",
                 "`paceline checkpoint ls` shows what there is",
             ) from cause
-        except (ValidationError, UnicodeDecodeError) as cause:
+        except ValueError as cause:
             raise CheckpointError(f"{self.uri(step)}: the manifest is damaged", "take an older checkpoint") from cause
         if manifest.step != step:
             raise CheckpointError(

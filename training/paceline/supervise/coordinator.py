@@ -249,7 +249,10 @@ class Coordinator:
 
     def _heal(self, assignment: Assignment, faults: list[Fault], views: dict[str, NodeView]) -> None:
         if self._herald.faults(assignment.generation, faults):
-            self._conduct.note(faults, progressed=self._furthest() > assignment.restore.step)
+            progressed = self._furthest() > assignment.restore.step
+            self._conduct.note(faults, progressed=progressed)
+            if assignment.restore.source == "manifest" and not progressed:
+                self._committer.is_verified = False  # it may have been altered since: read it before it is taken again
         cause = "; ".join(f"{f.fault}: {f.where}" for f in faults)
         if self._stop_requests:
             self._end("stopped", f"stopped while healing ({cause})")

@@ -176,6 +176,29 @@ def test_a_second_node_lost_during_recovery_leaves_the_durable_checkpoint(stage:
     assert (assignment.restore.source, assignment.restore.step) == ("manifest", 4)
 
 
+def test_a_durable_checkpoint_that_cannot_be_restored_is_read_before_it_is_taken_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was whole when it was saved, and has rotted since."""
+    committer, reads = stage.coordinator._committer, []
+
+    def verify() -> None:
+        reads.append(committer.durable_step)
+        committer.durable_step, committer.is_verified = 2, True
+
+    monkeypatch.setattr(committer, "verify_durable", verify)
+    stage.start()
+    stage.join("d")
+    committer.durable_step = 4
+    stage.cut("ab")
+    for name in "cd":
+        assert stage[name].assignment.restore.step == 4
+        stage[name].work(4, state="failed")
+    stage.wait(0.3)
+    assert (stage["c"].assignment.restore.source, stage["c"].assignment.restore.step) == ("manifest", 2)
+    assert reads == [4]
+
+
 def test_a_node_that_falls_silent_is_lost_and_follows_when_it_comes_back(stage: Stage) -> None:
     """As a supervisor under SIGSTOP: its connection stays open."""
     stage.start()
