@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from paceline.data.index import TokenDataset
@@ -82,6 +83,12 @@ class Loader:
         self._next = (step + 1, self._thread.submit(self._read, step + 1))
         return batch
 
+    def passes_of(self, step: int, rank: int) -> list[MicroBatch]:
+        """The micro-batches of the block that another rank consumes of `step`, read now."""
+        first = step * self._count + rank * self._block
+        samples = [self._order.at(index)[1] for index in range(first, first + self._block)]
+        return self._microbatches(np.stack([self._dataset.window(sample) for sample in samples]).astype(np.int64))
+
     def close(self) -> None:
         """End the thread; what it has read ahead is dropped."""
         self._thread.shutdown(wait=True, cancel_futures=True)
@@ -103,8 +110,11 @@ class Loader:
             windows[row] = self._dataset.window(sample)
             if self._witness:
                 digests.append(sample_digest(index, epoch, sample, windows[row]))
-        microbatches = [self._microbatch(part) for part in torch.split(torch.from_numpy(windows), self._micro)]
+        microbatches = self._microbatches(windows)
         return StepBatch(microbatches=microbatches, first_index=first, count=self._count, digest=combine(digests))
+
+    def _microbatches(self, windows: npt.NDArray[np.int64]) -> list[MicroBatch]:
+        return [self._microbatch(part) for part in torch.split(torch.from_numpy(windows), self._micro)]
 
     def _microbatch(self, windows: torch.Tensor) -> MicroBatch:
         inputs, targets = windows[:, :-1].contiguous(), windows[:, 1:].contiguous()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from paceline.engines.watch import Watch
 from paceline.plan.layout import Layout
 from paceline.recipe.schema import Recipe
 
@@ -78,6 +79,7 @@ class StepOut:
     loss: Metric
     gradient_norm: Metric
     totals: npt.NDArray[np.int64]
+    testimonies: npt.NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,13 +159,23 @@ class Engine(Protocol):
         learning_rate: float,
         totals: npt.NDArray[np.int64],
         before_update: Callable[[], None],
+        watch: Watch | None = None,
     ) -> StepOut:
         """One optimizer step on this rank's `microbatches`.
 
         The order is: all forward and backward passes; `before_update()`; the sums over ranks of loss, gradient norm
         and `totals`; clipping; the update. The sums are a fence: no rank changes its parameters or optimizer state
         before every rank has returned from `before_update`. What `before_update` raises ends the step before the fence.
+        With `watch`, which needs a seal, all ranks testify about the step.
         """
+        ...
+
+    def seal(self) -> None:
+        """Remember the fingerprint of the state as it is now. The device is not waited for."""
+        ...
+
+    def altered(self) -> bool:
+        """Whether the state of this rank is another than it sealed. It forces the device."""
         ...
 
     def eval_step(self, microbatch: MicroBatch) -> npt.NDArray[np.float64]:

@@ -10,6 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from paceline.recipe.watch import SentinelChoice, StragglerChoice
 from paceline.spec.base import Record
 
 
@@ -121,6 +122,8 @@ class Recipe(Record):
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
     checkpoint: Checkpointing = Checkpointing()
+    sentinel: SentinelChoice | None = Field(default=SentinelChoice(), description="null: nothing is watched")
+    stragglers: StragglerChoice = StragglerChoice()
     callbacks: tuple[str, ...] = Field(default=(), description="your own train.callbacks.Callback, `module:Class`")
     seed: int = Field(default=0, ge=0, description="decides the initial parameters")
 

@@ -236,7 +236,9 @@ class Coordinator:
         elif (bug := self._conduct.verdict(faults)) is not None:
             self._end("failed", bug.message, bug.hint)
         else:
-            self._plan(views, cause, lost=tuple(f.where for f in faults if f.fault_class == "node_lost"))
+            good = min((f.good_step for f in faults if f.good_step is not None), default=None)
+            lost = tuple(f.where for f in faults if f.fault_class == "node_lost")
+            self._plan(views, cause, lost=lost, good_step=good)
 
     def _change_if_wanted(self, assignment: Assignment, views: dict[str, NodeView]) -> None:
         """A planned change waits until the next generation could open at once, then asks this one to pause."""
@@ -256,7 +258,7 @@ class Coordinator:
         whole = len(self._workers(assignment, views)) == len(assignment.members)
         return whole and "stopped" in ended and ended <= {"stopped", "completed"} and not self._stop_requests
 
-    def _planned(self, views: dict[str, NodeView], cause: str) -> Assignment | Waiting:
+    def _planned(self, views: dict[str, NodeView], cause: str, good_step: int | None = None) -> Assignment | Waiting:
         return plan_generation(
             sizes=self.job.sizes,
             workers_per_node=self.job.workers_per_node,
@@ -266,11 +268,14 @@ class Coordinator:
             durable_step=self._committer.durable_step,
             cause=cause,
             avoid=self._conduct.avoid,
+            good_step=good_step,
         )
 
-    def _plan(self, views: dict[str, NodeView], cause: str, *, lost: tuple[str, ...]) -> None:
+    def _plan(
+        self, views: dict[str, NodeView], cause: str, *, lost: tuple[str, ...], good_step: int | None = None
+    ) -> None:
         """Open the next generation if it can be, give up if that takes too long."""
-        now, planned = self._clock(), self._planned(views, cause)
+        now, planned = self._clock(), self._planned(views, cause, good_step)
         if isinstance(planned, Waiting):
             if now - self._waiting_since > self.job.timeouts.membership:
                 self._end("failed", self._why_waiting(planned, views), _MORE_NODES_HINT)

@@ -184,12 +184,19 @@ class NodeSupervisor:
             following=self._following,
             workers=self._workers_status(),
             held=tuple(self.memory.held()),
-            persisted=self._persister.persisted,
+            persisted=tuple(s for s in self._persister.persisted if s.step <= self._verified),
             uploading=self._persister.uploading,
             upload_failure=self._persister.failure,
             inspection=self._inspection,
             leaving=self._leaving,
         )
+
+    @property
+    def _verified(self) -> int:
+        """The newest step whose state was found right, as far as this node knows."""
+        if self._active is not None:
+            return self._active.verified
+        return self._following.restore.step if self._following is not None else -1
 
     async def _hear_health(self) -> None:
         """What the health agent of this node says, for as long as it lasts. An agent that is gone has not taken back
@@ -295,6 +302,7 @@ class NodeSupervisor:
         if assignment is not self._following:
             return
         self.memory.forget_after(assignment.restore.step)
+        self._persister.forget_after(assignment.restore.step, assignment.generation)
         member = assignment.member(self.node)
         if member is None or member.peer_port != self._server.port:  # a predecessor on this node was meant
             self._phase(Activity.IDLE_RESERVED)

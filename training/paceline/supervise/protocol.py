@@ -17,16 +17,36 @@ from paceline.spec.health import Finding
 from paceline.spec.manifest import CheckpointFile, TrainerState
 
 
+class Corruption(Record):
+    """State or work of `ranks` is not what it must be; none are named where it cannot be told whose. The state after
+    `good_step` is known to be right, later ones are not."""
+
+    ranks: tuple[int, ...]
+    good_step: int
+    reason: str
+
+
+class CorruptionFound(Exception):  # noqa: N818 - what was found, in the words of the sentinel
+    """Ends a generation whose results cannot be trusted."""
+
+    def __init__(self, corruption: Corruption) -> None:
+        super().__init__(corruption.reason)
+        self.corruption = corruption
+
+
 class Failure(Record):
     """Why something cannot go on, in the words for a person; `hint` says what to do."""
 
     message: str
     hint: str | None = None
     traceback: str | None = Field(default=None, description="of a worker's own exception")
+    corruption: Corruption | None = None
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """`error` in words. Where it was raised is kept: without it nobody finds the bug."""
+        if isinstance(error, CorruptionFound):
+            return cls(message=error.corruption.reason, corruption=error.corruption)
         trace = "".join(traceback.format_exception(error)) if error.__traceback__ is not None else None
         if isinstance(error, PacelineError):
             message = "; ".join(p.message for p in error.problems)
@@ -194,8 +214,11 @@ class StandbyReady(Record):
 
 
 class StepDone(Record):
+    """`verified` is the newest step whose state may be made durable: `step` itself, if nobody watches the state."""
+
     kind: Literal["step.done"] = "step.done"
     step: int
+    verified: int
 
 
 class SnapshotReady(Record):

@@ -25,6 +25,8 @@ from paceline.engines.torch.parallelize import build
 from paceline.engines.torch.pipeline_parallel import Pipeline
 from paceline.engines.torch.precision import has_float8, policy
 from paceline.engines.torch.process_group import join, join_alone, leave
+from paceline.engines.torch.witness import Witness
+from paceline.engines.watch import WORDS, Watch
 from paceline.models.registry import blueprint
 from paceline.plan.layout import Layout, derive
 from paceline.recipe.schema import Parallelism, Recipe
@@ -49,6 +51,7 @@ class _Training:
 
     passes: Accumulation | Pipeline
     optimizer: ShardedAdamW
+    witness: Witness
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +97,10 @@ class TorchEngine(Engine):
             zeros = torch.zeros(recipe.batch.micro_sequences, recipe.data.sequence_length, dtype=torch.int64)
             passes = [_Tokens(inputs=zeros, targets=zeros)] * 2  # the first without, the last with reduction
             no_totals = np.zeros(1, dtype=np.int64)
-            step = self.train_step(passes, learning_rate=0.0, totals=no_totals, before_update=self.sync)
+            self.seal()
+            step = self.train_step(
+                passes, learning_rate=0.0, totals=no_totals, before_update=self.sync, watch=Watch(recompute=(passes,))
+            )
             step.loss.result()
         finally:
             self.teardown()
@@ -120,7 +126,9 @@ class TorchEngine(Engine):
             pipeline = [(stage.index, stage.model) for stage in stages]
             passes = Pipeline(pipeline, mesh, recipe, dtype=dtype, loss=loss)
         optimizer = ShardedAdamW(stages, recipe.optimizer, plan.sharding)
-        self._training = _Training(passes=passes, optimizer=optimizer)
+        held = [shard.tensor for shard in optimizer.state().values()]
+        witness = Witness(held, [stage.model for stage in stages], group.device)
+        self._training = _Training(passes=passes, optimizer=optimizer, witness=witness)
 
     def state(self) -> Mapping[str, LogicalShard]:
         return self._built.optimizer.state()
@@ -132,28 +140,52 @@ class TorchEngine(Engine):
         learning_rate: float,
         totals: npt.NDArray[np.int64],
         before_update: Callable[[], None],
+        watch: Watch | None = None,
     ) -> StepOut:
         group, training = self._joined, self._built
-        loss = training.passes.run(microbatches)
+        recompute = watch.recompute if watch is not None else ()
+        partners = [self._recompute(passes) for passes in recompute]
+        if recompute:
+            loss, own = training.witness.trace(lambda: training.passes.run(microbatches))
+        else:
+            loss, own = training.passes.run(microbatches), None
+        part = loss
         if group.mesh.tp.rank > 0:
             loss = torch.zeros_like(loss)  # the first of them accounts for what all have computed
         before_update()
         # no rank leaves a sum before all have entered it: this is the fence that the protocol promises
         sums = torch.stack((loss, training.optimizer.squared_gradient_norm()))
         dist.all_reduce(sums)
-        summed_totals = torch.tensor(totals, device=group.device)
-        dist.all_reduce(summed_totals)
+        words = torch.tensor(totals, device=group.device)
+        if watch is not None:
+            words = torch.cat((words, training.witness.testify(part, own, partners)))
+        dist.all_reduce(words)
         gradient_norm = sums[1].sqrt()
         training.optimizer.step(
             learning_rate=learning_rate,
             gradient_norm=gradient_norm,
             gradient_clip=group.recipe.optimizer.gradient_clip,
         )
+        summed = words.cpu().numpy()
         return StepOut(
             loss=_Scalar(tensor=sums[0]),
             gradient_norm=_Scalar(tensor=gradient_norm),
-            totals=summed_totals.cpu().numpy(),
+            totals=summed[: len(totals)],
+            testimonies=summed[len(totals) :].reshape(-1, WORDS) if watch is not None else None,
         )
+
+    def _recompute(self, microbatches: Sequence[MicroBatch]) -> Tensor:
+        """The fingerprint of the passes of another rank; nothing of them is left."""
+        training = self._built
+        _, found = training.witness.trace(lambda: training.passes.run(microbatches))
+        training.optimizer.drop_gradients()
+        return found
+
+    def seal(self) -> None:
+        self._built.witness.seal()
+
+    def altered(self) -> bool:
+        return bool(self._built.witness.altered().item())
 
     @torch.no_grad()
     def eval_step(self, microbatch: MicroBatch) -> npt.NDArray[np.float64]:

@@ -85,6 +85,10 @@ class ShardedAdamW:
             group["lr"] = learning_rate
         self._adamw.step()
         self._muon.step(learning_rate)
+        self.drop_gradients()
+
+    def drop_gradients(self) -> None:
+        """Forget what backward left."""
         for parameter in self._locals.values():
             parameter.grad = None
         for parameter in self._sharded.values():

@@ -1,0 +1,80 @@
+"""Callbacks that corrupt: each does on one rank of the first generation, once, what a broken device does."""
+
+from __future__ import annotations
+
+import gc
+import os
+
+import torch
+
+from paceline.engines.torch.engine import TorchEngine
+from paceline.spec.manifest import TrainerState
+from paceline.train.callbacks import Callback
+
+GUILTY_RANK = 1
+
+
+def _here() -> bool:
+    return torch.distributed.get_rank() == GUILTY_RANK and not os.path.exists(_mark())
+
+
+def _mark() -> str:
+    return os.environ["PACELINE_TEST_CORRUPTED"]
+
+
+def _engine() -> TorchEngine:
+    return next(found for found in gc.get_objects() if isinstance(found, TorchEngine))
+
+
+def _flip(tensor: torch.Tensor, bit: int) -> None:
+    tensor.view(-1).view(torch.int32)[7] ^= 1 << bit
+
+
+class _Once(Callback):
+    at = 6
+
+    def before_step(self, trainer: TrainerState) -> None:
+        if trainer.step == self.at and _here():
+            with open(_mark(), "w"):
+                self.corrupt()
+
+    def corrupt(self) -> None:
+        raise NotImplementedError
+
+
+class FlipParameter(_Once):
+    """A low bit of one parameter, between two steps: no loss will tell."""
+
+    def corrupt(self) -> None:
+        shards = _engine().state()
+        name = next(name for name in shards if name.endswith("mlp.up_proj.weight"))
+        _flip(shards[name].tensor, 3)
+
+
+class FlipMoment(_Once):
+    """A bit of the optimizer's state."""
+
+    def corrupt(self) -> None:
+        shards = _engine().state()
+        _flip(shards["optimizer.exp_avg_sq.model.embed_tokens.weight"].tensor, 3)
+
+
+class FlipGradient(_Once):
+    """A bit of one gradient on its way through backward: what arithmetic that goes wrong once looks like."""
+
+    def corrupt(self) -> None:
+        training = _engine()._training
+        assert training is not None
+        module = next(m for m in training.passes._model.modules() if isinstance(m, torch.nn.Linear))
+
+        def once(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
+            handle.remove()
+
+            def flipped(gradient: torch.Tensor) -> torch.Tensor:
+                gradient = gradient.clone()
+                _flip(gradient, 12)
+                return gradient
+
+            output.register_hook(flipped)
+
+        handle = module.register_forward_hook(once)
