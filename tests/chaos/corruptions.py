@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import time
+from pathlib import Path
 
 import torch
 
@@ -14,12 +16,9 @@ from paceline.train.callbacks import Callback
 GUILTY_RANK = 1
 
 
-def _here() -> bool:
-    return torch.distributed.get_rank() == GUILTY_RANK and not os.path.exists(_mark())
-
-
-def _mark() -> str:
-    return os.environ["PACELINE_TEST_CORRUPTED"]
+def _mark() -> Path:
+    """Where it is noted that the blow has fallen."""
+    return Path(os.environ["PACELINE_TEST_CORRUPTED"])
 
 
 def _engine() -> TorchEngine:
@@ -27,16 +26,16 @@ def _engine() -> TorchEngine:
 
 
 def _flip(tensor: torch.Tensor, bit: int) -> None:
-    tensor.view(-1).view(torch.int32)[7] ^= 1 << bit
+    tensor.view(-1).view(torch.int32)[-7] ^= 1 << bit
 
 
 class _Once(Callback):
     at = 6
 
     def before_step(self, trainer: TrainerState) -> None:
-        if trainer.step == self.at and _here():
-            with open(_mark(), "w"):
-                self.corrupt()
+        if trainer.step == self.at and torch.distributed.get_rank() == GUILTY_RANK and not _mark().exists():
+            _mark().touch()
+            self.corrupt()
 
     def corrupt(self) -> None:
         raise NotImplementedError
@@ -78,3 +77,17 @@ class FlipGradient(_Once):
             output.register_hook(flipped)
 
         handle = module.register_forward_hook(once)
+
+
+class SlowLayers(Callback):
+    """Every layer of one rank takes its time, on the node that has that rank first."""
+
+    def begin(self, trainer: TrainerState) -> None:
+        if torch.distributed.get_rank() != GUILTY_RANK or _mark().exists():
+            return
+        _mark().touch()
+        training = _engine()._training
+        assert training is not None
+        for module in training.passes._model.modules():
+            if isinstance(module, torch.nn.Linear):
+                module.register_forward_hook(lambda *_: time.sleep(0.02))

@@ -73,13 +73,16 @@ class StepOut:
     """What one optimizer step gave, equal on all ranks.
 
     `loss` is the mean over the global batch in nats per token, before the update; `gradient_norm` is the global L2
-    norm before clipping; `totals` is the sum over ranks of the totals given to the step, modulo 2**64.
+    norm before clipping; `totals` is the sum over ranks of the totals given to the step, modulo 2**64. `testimonies`
+    are those of all ranks, [world_size, watch.WORDS], if they were asked for. `compute_seconds` alone is not equal:
+    what this rank computed in the step, or a fixed part of it, without waiting; None where that cannot be told.
     """
 
     loss: Metric
     gradient_norm: Metric
     totals: npt.NDArray[np.int64]
     testimonies: npt.NDArray[np.int64] | None = None
+    compute_seconds: Metric | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,6 +30,7 @@ from paceline.supervise.protocol import (
     SnapshotReady,
     StandbyReady,
     StepDone,
+    Work,
     WorkerFailed,
     WorkerFinished,
     WorkersState,
@@ -226,7 +227,10 @@ class Crew:
 
 def _progress(worker: Worker) -> RankProgress:
     words = worker.progress.read()
-    return RankProgress(rank=worker.rank, step=words.step, phase=words.phase, idle_seconds=words.idle_seconds)
+    work = Work(steps=words.worked_steps, data_seconds=words.data_ns / 1e9, compute_seconds=words.compute_ns / 1e9)
+    return RankProgress(
+        rank=worker.rank, step=words.step, phase=words.phase, idle_seconds=words.idle_seconds, work=work
+    )
 
 
 async def _inspect(worker: Worker, node: str) -> RankEvidence:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from paceline.spec.events import EVERYBODY
 from paceline.supervise.protocol import Address, Assignment, HeldShard, Member, NodeStatus, Restore, ShardSource
 
-
 SILENT_CORRUPTION = "silent_corruption"
 
 
@@ -180,15 +179,21 @@ def plan_generation(
 
 
 def wanted_change(
-    assignment: Assignment, views: Mapping[str, NodeView], sizes: Sequence[int], avoid: Collection[str]
+    assignment: Assignment,
+    views: Mapping[str, NodeView],
+    sizes: Sequence[int],
+    avoid: Collection[str],
+    unwanted: Collection[str] = (),
 ) -> str | None:
-    """Why a generation that is well should give way to another after its present step: a member's capacity ends, or
-    there are nodes to grow by."""
+    """Why a generation that is well should give way to another after its present step: a member's capacity ends, a
+    spare can take over from an unwanted one, or there are nodes to grow by."""
     members = {m.node for m in assignment.members}
     leaving = sorted(n for n in members if n in views and views[n].status.leaving)
     if leaving:
         return f"hand over: {', '.join(leaving)} leaves"
     joining = {n for n, v in views.items() if _could_join(v) and n not in members and n not in avoid}
+    if joining and (slow := sorted(members & set(unwanted))):
+        return f"hand over: {slow[0]} is slower than its peers"
     larger = [size for size in sizes if len(members) < size <= len(members) + len(joining)]
     return f"grow to {larger[0]} nodes" if larger else None
 

@@ -129,6 +129,23 @@ class Assignment(Record):
 WorkersState = Literal["running", "completed", "stopped", "failed"]
 
 
+class Work(Record):
+    """What a rank has spent on its own work in `steps` steps of a generation: waiting for its data, and computing
+    without waiting for others."""
+
+    steps: int = 0
+    data_seconds: float = 0.0
+    compute_seconds: float = 0.0
+
+    def since(self, before: Work) -> Work:
+        """What was added after `before`."""
+        return Work(
+            steps=self.steps - before.steps,
+            data_seconds=self.data_seconds - before.data_seconds,
+            compute_seconds=self.compute_seconds - before.compute_seconds,
+        )
+
+
 class RankProgress(Record):
     """A rank's progress words: `step` steps done, at `phase` (progress.Phase), unchanged for `idle_seconds`."""
 
@@ -136,6 +153,7 @@ class RankProgress(Record):
     step: int
     phase: int
     idle_seconds: float
+    work: Work = Work()
 
 
 class WorkersStatus(Record):

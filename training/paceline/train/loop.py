@@ -141,6 +141,8 @@ class TrainingLoop:
         loss, gradient_norm = out.loss.result(), out.gradient_norm.result()
         verified = trainer.step if self._sentinel is None else self._sentinel.verified
         self._supervision.step_done(trainer.step, verified=verified)
+        own = out.compute_seconds.result() if out.compute_seconds is not None else 0.0
+        self._supervision.progress.add_work(data_seconds=data_seconds, compute_seconds=own)
         if self._rank == 0:
             self._journal.emit(
                 DataConsumed,

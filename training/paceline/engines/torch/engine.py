@@ -21,6 +21,7 @@ from paceline.engines.torch.accumulation import Accumulation
 from paceline.engines.torch.loss import summed_cross_entropy
 from paceline.engines.torch.mesh import Mesh
 from paceline.engines.torch.optimizer import ShardedAdamW
+from paceline.engines.torch.pace import Pace
 from paceline.engines.torch.parallelize import build
 from paceline.engines.torch.pipeline_parallel import Pipeline
 from paceline.engines.torch.precision import has_float8, policy
@@ -52,6 +53,7 @@ class _Training:
     passes: Accumulation | Pipeline
     optimizer: ShardedAdamW
     witness: Witness
+    pace: Pace | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +130,10 @@ class TorchEngine(Engine):
         optimizer = ShardedAdamW(stages, recipe.optimizer, plan.sharding)
         held = [shard.tensor for shard in optimizer.state().values()]
         witness = Witness(held, [stage.model for stage in stages], group.device)
-        self._training = _Training(passes=passes, optimizer=optimizer, witness=witness)
+        units = [unit for stage in stages for unit in plan.sharding.unit_modules(stage.model)]
+        alone = mesh.tp.size == mesh.cp.size == mesh.ep.size == 1  # or ranks wait for each other within layers
+        pace = Pace(units, group.device) if alone else None
+        self._training = _Training(passes=passes, optimizer=optimizer, witness=witness, pace=pace)
 
     def state(self) -> Mapping[str, LogicalShard]:
         return self._built.optimizer.state()
@@ -145,6 +150,8 @@ class TorchEngine(Engine):
         group, training = self._joined, self._built
         recompute = watch.recompute if watch is not None else ()
         partners = [self._recompute(passes) for passes in recompute]
+        if training.pace is not None:
+            training.pace.reset()
         if recompute:
             loss, own = training.witness.trace(lambda: training.passes.run(microbatches))
         else:
@@ -172,6 +179,7 @@ class TorchEngine(Engine):
             gradient_norm=_Scalar(tensor=gradient_norm),
             totals=summed[: len(totals)],
             testimonies=summed[len(totals) :].reshape(-1, WORDS) if watch is not None else None,
+            compute_seconds=training.pace,
         )
 
     def _recompute(self, microbatches: Sequence[MicroBatch]) -> Tensor:
