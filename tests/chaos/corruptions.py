@@ -90,4 +90,4 @@ class SlowLayers(Callback):
         assert training is not None
         for module in training.passes._model.modules():
             if isinstance(module, torch.nn.Linear):
-                module.register_forward_hook(lambda *_: time.sleep(0.02))
+                module.register_forward_hook(lambda *_: time.sleep(0.005))

@@ -1,4 +1,4 @@
-"""Bits flip in a rank while a run trains. The rank is named, its node left out, and no bit of the result is wrong."""
+"""Bits flip in a rank while a run trains, or it is slow: it is named, its node left out, no bit of the result wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from paceline.spec.events import ActionDecided, CorruptionJudged, FaultDetected, GenerationOpened, StepFinished
+from paceline.spec.events import (
+    ActionDecided,
+    CorruptionJudged,
+    FaultDetected,
+    GenerationOpened,
+    StepFinished,
+    StragglerFound,
+)
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 Train = Callable[..., Any]
@@ -49,3 +56,16 @@ def test_a_flipped_bit_costs_a_step_and_a_node(
         assert max(e.step for e in outcome.of(StepFinished) if e.generation == 0) == 6
         assert outcome.losses() == undisturbed.losses()
         assert outcome.parameters() == undisturbed.parameters()
+
+
+def test_a_slow_rank_is_named_and_gives_way(corrupt: Callable[..., Any]) -> None:
+    outcome = corrupt("SlowLayers", "schedule.steps=90", "schedule.warmup_steps=2", "stragglers.action=replace")
+    assert outcome.finished.outcome == "completed"
+    first, second = outcome.of(GenerationOpened)
+    [named] = [e for e in outcome.of(StragglerFound) if e.generation == first.generation]
+    assert (named.slow_rank, named.phase) == (1, "compute")
+    assert first.ranks[named.slow_node] == 1
+    assert named.factor > 2
+    assert named.slow_node not in second.ranks
+    assert outcome.of(FaultDetected) == []
+    assert max(e.step for e in outcome.of(StepFinished) if e.generation == 0) == second.restore_step, "no step is lost"
