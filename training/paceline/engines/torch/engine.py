@@ -129,7 +129,9 @@ class TorchEngine(Engine):
             passes = Pipeline(pipeline, mesh, recipe, dtype=dtype, loss=loss)
         optimizer = ShardedAdamW(stages, recipe.optimizer, plan.sharding)
         held = [shard.tensor for shard in optimizer.state().values()]
-        witness = Witness(held, [stage.model for stage in stages], group.device)
+        # a compiled layer does not show the gradients of its parameters one by one
+        traced = [] if recipe.compute.compile else [stage.model for stage in stages]
+        witness = Witness(held, traced, group.device)
         units = [unit for stage in stages for unit in plan.sharding.unit_modules(stage.model)]
         alone = mesh.tp.size == mesh.cp.size == mesh.ep.size == 1  # or ranks wait for each other within layers
         pace = Pace(units, group.device) if alone else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +71,6 @@ class GradientTrace:
         return loss, self._total + _sum(loss)
 
     def _listen(self, place: int) -> Callable[[nn.Module, object], None]:
-        @torch.compiler.disable  # type: ignore[untyped-decorator]
         def hook(module: nn.Module, inputs: object) -> None:
             for number, parameter in enumerate(module._parameters.values()):
                 # once for all passes, and for layers that run again in backward
@@ -81,7 +79,7 @@ class GradientTrace:
                     weight = ((place << 8 | number) << 1 | 1) * _GOLDEN % 2**63
                     self._handles.append(parameter.register_hook(partial(self._add, weight)))  # type: ignore[no-untyped-call]
 
-        return cast(Callable[[nn.Module, object], None], hook)
+        return hook
 
     def _add(self, weight: int, gradient: Tensor) -> None:
         self._total += _sum(gradient) * weight
