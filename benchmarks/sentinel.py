@@ -20,9 +20,8 @@ import torch
 from benchmarks.common.command import Say, command
 from benchmarks.common.jobs import RECIPE
 from benchmarks.common.report import Report, Table
-from paceline.engines.base import RankContext, Rendezvous
+from paceline.engines.base import RankContext, Rendezvous, Watch
 from paceline.engines.torch.engine import TorchEngine
-from paceline.engines.watch import Watch
 from paceline.journal.units import size
 from paceline.recipe.load import load
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from paceline.engines.watch import Watch
 from paceline.plan.layout import Layout
 from paceline.recipe.schema import Recipe
 
@@ -66,6 +65,14 @@ class Metric(Protocol):
     def result(self) -> float:
         """Wait for the number. It may force the device, so ask once the next step is under way, or rarely."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Watch:
+    """Asks for testimonies about a step (engines/watch.py). `recompute` holds the passes of up to two other data ranks,
+    which this rank takes before its own, and whose gradients it throws away; empty on most steps."""
+
+    recompute: tuple[Sequence[MicroBatch], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the corruption sentinel asks of an engine, and what every rank then testifies to all others.
+"""What every rank testifies to all others about a step, for the corruption sentinel.
 
 A testimony is a handful of 64-bit words. They travel with the sums that a step makes anyway, so that all ranks know
 those of all others without a message, and without waiting for the device.
@@ -6,26 +6,13 @@ those of all others without a message, and without waiting for the device.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from paceline.engines.base import MicroBatch
-
 WORDS = 6
 """Of one rank's testimony: the fields of `Testimony` in their order, with two places for `partners`."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Watch:
-    """Asks for testimonies about a step. `recompute` holds the passes of up to two other data ranks, which this rank
-    takes before its own, and whose gradients it throws away; empty on most steps."""
-
-    recompute: tuple[Sequence[MicroBatch], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

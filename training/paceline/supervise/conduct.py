@@ -51,7 +51,8 @@ class Conduct:
         """Nodes to use only when there are no others: the repeat offenders, and for good those with wrong results."""
         now = self._clock()
         recent = {n: sum(now - t <= _WINDOW_SECONDS for t in times) for n, times in self._offences.items()}
-        return self._convicted | frozenset(node for node, count in recent.items() if count >= _OFFENCES_IN_WINDOW)
+        repeated = {node for node, count in recent.items() if count >= _OFFENCES_IN_WINDOW}
+        return frozenset(self._convicted | repeated)
 
     def verdict(self, faults: Sequence[Fault]) -> Failure | None:
         """Why the run should end instead of being healed once more, if it should.

@@ -16,8 +16,7 @@ import numpy as np
 from paceline.checkpoint.snapshot import Snapshotter
 from paceline.data.ledger import WORDS, advance, as_int64, digest_hex, from_int64
 from paceline.data.loader import Loader
-from paceline.engines.base import Engine, StepOut
-from paceline.engines.watch import Watch
+from paceline.engines.base import Engine, StepOut, Watch
 from paceline.journal.writer import Journal
 from paceline.recipe.schema import Recipe
 from paceline.spec.events import Activity, DataConsumed, PhaseChanged, StepFinished

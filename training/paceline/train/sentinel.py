@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
-from paceline.engines.base import Engine, MicroBatch, StepOut
-from paceline.engines.watch import Watch, read
+from paceline.engines.base import Engine, MicroBatch, StepOut, Watch
+from paceline.engines.watch import read
 from paceline.journal.writer import Journal
 from paceline.plan.layout import Layout
 from paceline.recipe.watch import SentinelChoice

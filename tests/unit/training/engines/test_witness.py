@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from paceline.engines import watch
+from paceline.engines.base import Watch
 from paceline.engines.torch.engine import TorchEngine
-from paceline.engines.watch import Watch, read
+from paceline.engines.watch import read
 
 Start = Callable[..., TorchEngine]
 

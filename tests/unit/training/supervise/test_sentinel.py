@@ -73,10 +73,9 @@ def test_a_rank_that_was_wrong_once_is_convicted(at: Layout, data: st.DataObject
 @given(worlds.filter(lambda at: at.data_ranks > 2), st.data())
 def test_of_three_one_that_is_always_wrong_is_convicted(at: Layout, data: st.DataObject) -> None:
     guilty = data.draw(st.integers(0, at.world_size - 1))
-    lies = {"passes": 1, "partners": (2, 3)}
     first, again = truth(at, (1,)), truth(at)
-    first[guilty] = replace(first[guilty], **lies | {"partners": (2, 0)})
-    again[guilty] = replace(again[guilty], **lies)
+    first[guilty] = replace(first[guilty], passes=1, partners=(2, 0))
+    again[guilty] = replace(again[guilty], passes=1, partners=(2, 3))
     assert judge_work(first, again, at).ranks == (guilty,)
 
 

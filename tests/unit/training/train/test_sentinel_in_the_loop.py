@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paceline.engines.base import StepOut
+from paceline.engines.base import StepOut, Watch
 from paceline.engines.watch import Testimony as Said
-from paceline.engines.watch import Watch
 from paceline.journal.reader import Follower
 from paceline.journal.writer import Journal
 from paceline.plan.layout import Layout

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from paceline.engines.base import Capabilities, Device, Engine, LogicalShard, MicroBatch, RankContext, StepOut
+from paceline.engines.base import Capabilities, Device, Engine, LogicalShard, MicroBatch, RankContext, StepOut, Watch
 from paceline.engines.torch.accumulation import Accumulation
 from paceline.engines.torch.loss import summed_cross_entropy
 from paceline.engines.torch.mesh import Mesh
@@ -27,7 +27,7 @@ from paceline.engines.torch.pipeline_parallel import Pipeline
 from paceline.engines.torch.precision import has_float8, policy
 from paceline.engines.torch.process_group import join, join_alone, leave
 from paceline.engines.torch.witness import Witness
-from paceline.engines.watch import WORDS, Watch
+from paceline.engines.watch import WORDS
 from paceline.models.registry import blueprint
 from paceline.plan.layout import Layout, derive
 from paceline.recipe.schema import Parallelism, Recipe
