@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from paceline.engines.torch.accumulation import Accumulation
 from paceline.engines.torch.engine import TorchEngine
 from paceline.spec.manifest import TrainerState
 from paceline.train.callbacks import Callback
@@ -23,6 +24,12 @@ def _mark() -> Path:
 
 def _engine() -> TorchEngine:
     return next(found for found in gc.get_objects() if isinstance(found, TorchEngine))
+
+
+def _model() -> torch.nn.Module:
+    training = _engine()._training
+    assert training is not None and isinstance(training.passes, Accumulation)
+    return training.passes._model
 
 
 def _flip(tensor: torch.Tensor, bit: int) -> None:
@@ -62,9 +69,7 @@ class FlipGradient(_Once):
     """A bit of one gradient on its way through backward: what arithmetic that goes wrong once looks like."""
 
     def corrupt(self) -> None:
-        training = _engine()._training
-        assert training is not None
-        module = next(m for m in training.passes._model.modules() if isinstance(m, torch.nn.Linear))
+        module = next(m for m in _model().modules() if isinstance(m, torch.nn.Linear))
 
         def once(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
             handle.remove()
@@ -74,7 +79,7 @@ class FlipGradient(_Once):
                 _flip(gradient, 12)
                 return gradient
 
-            output.register_hook(flipped)
+            output.register_hook(flipped)  # type: ignore[no-untyped-call]
 
         handle = module.register_forward_hook(once)
 
@@ -86,8 +91,6 @@ class SlowLayers(Callback):
         if torch.distributed.get_rank() != GUILTY_RANK or _mark().exists():
             return
         _mark().touch()
-        training = _engine()._training
-        assert training is not None
-        for module in training.passes._model.modules():
+        for module in _model().modules():
             if isinstance(module, torch.nn.Linear):
                 module.register_forward_hook(lambda *_: time.sleep(0.005))

@@ -63,7 +63,7 @@ def test_a_flipped_bit_in_an_activation_gradient_changes_the_work(start: Start) 
                 gradient.view(-1).view(torch.int32)[-7] ^= 1 << 12
                 return gradient
 
-            output.register_hook(flipped)
+            output.register_hook(flipped)  # type: ignore[no-untyped-call]
 
     module.register_forward_hook(flip_in_the_last_pass)
     said = step(engine, Watch(recompute=(passes(0),)))
