@@ -17,17 +17,20 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from paceline.engines.base import Capabilities, Device, Engine, LogicalShard, MicroBatch, RankContext, StepOut
+from paceline.engines.base import Capabilities, Device, Engine, LogicalShard, MicroBatch, RankContext, StepOut, Watch
 from paceline.engines.objectives.base import Objective
 from paceline.engines.objectives.registry import objective
 from paceline.engines.torch.accumulation import Accumulation
 from paceline.engines.torch.mesh import Mesh
 from paceline.engines.torch.optimizer import ShardedAdamW
+from paceline.engines.torch.pace import Pace
 from paceline.engines.torch.parallelize import Stage, build, build_reference
 from paceline.engines.torch.pipeline_parallel import Pipeline
 from paceline.engines.torch.precision import has_float8, policy
 from paceline.engines.torch.process_group import join, join_alone, leave
 from paceline.engines.torch.state import logical, place
+from paceline.engines.torch.witness import Witness
+from paceline.engines.watch import WORDS
 from paceline.models.lora import compress
 from paceline.models.registry import blueprint
 from paceline.plan.layout import Layout, derive
@@ -55,6 +58,8 @@ class _Training:
     frozen: tuple[Stage, ...]
     passes: Accumulation | Pipeline
     optimizer: ShardedAdamW
+    witness: Witness
+    pace: Pace | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +108,10 @@ class TorchEngine(Engine):
             zeros = torch.zeros(recipe.batch.micro_sequences, recipe.data.sequence_length, dtype=torch.int64)
             passes = [_Tokens(inputs=zeros, targets=zeros)] * 2  # the first without, the last with reduction
             no_totals = np.zeros(1, dtype=np.int64)
-            step = self.train_step(passes, learning_rate=0.0, totals=no_totals, before_update=self.sync)
+            self.seal()
+            step = self.train_step(
+                passes, learning_rate=0.0, totals=no_totals, before_update=self.sync, watch=Watch(recompute=(passes,))
+            )
             step.loss.result()
         finally:
             self.teardown()
@@ -128,11 +136,19 @@ class TorchEngine(Engine):
             dtype = policy(recipe.compute).param_dtype or torch.float32
             pipeline = [(stage.index, stage.model) for stage in stages]
             passes = Pipeline(pipeline, mesh, recipe, dtype=dtype, objective=minimised, vocabulary=group.vocabulary)
+        optimizer = ShardedAdamW(stages, recipe.optimizer, plan.sharding)
+        held = [shard.tensor for shard in optimizer.state().values()]
+        # a compiled layer does not show the gradients of its parameters one by one
+        traced = [] if recipe.compute.compile else [stage.model for stage in stages]
+        units = [unit for stage in stages for unit in plan.sharding.unit_modules(stage.model)]
+        alone = mesh.tp.size == mesh.cp.size == mesh.ep.size == 1  # or ranks wait for each other within layers
         self._training = _Training(
             objective=minimised,
             frozen=tuple(stages) if reference is None else (reference,),
             passes=passes,
-            optimizer=ShardedAdamW(stages, recipe.optimizer, plan.sharding),
+            optimizer=optimizer,
+            witness=Witness(held, traced, group.device),
+            pace=Pace(units, group.device) if alone else None,
         )
 
     @contextmanager
@@ -157,10 +173,19 @@ class TorchEngine(Engine):
         learning_rate: float,
         totals: npt.NDArray[np.int64],
         before_update: Callable[[], None],
+        watch: Watch | None = None,
     ) -> StepOut:
         group, training = self._joined, self._built
         # a sum over the global count, so that adding up passes and ranks gives the exact mean
-        terms = training.passes.run(microbatches, training.objective.count or self._count(microbatches))
+        count = training.objective.count or self._count(microbatches)
+        recompute = watch.recompute if watch is not None else ()
+        partners = [self._recompute(passes, count) for passes in recompute]
+        if training.pace is not None:
+            training.pace.reset()
+        if recompute:
+            terms, own = training.witness.trace(lambda: training.passes.run(microbatches, count))
+        else:
+            terms, own = training.passes.run(microbatches, count), None
         means = torch.stack((terms.loss, *terms.metrics.values()))
         if group.mesh.tp.rank > 0:
             means = torch.zeros_like(means)  # the first of them accounts for what all have computed
@@ -168,18 +193,23 @@ class TorchEngine(Engine):
         # no rank leaves a sum before all have entered it: this is the fence that the protocol promises
         sums = torch.cat((means, training.optimizer.squared_gradient_norm().unsqueeze(0)))
         dist.all_reduce(sums)
-        summed_totals = torch.tensor(totals, device=group.device)
-        dist.all_reduce(summed_totals)
+        words = torch.tensor(totals, device=group.device)
+        if watch is not None:
+            words = torch.cat((words, training.witness.testify(terms.loss, own, partners)))
+        dist.all_reduce(words)
         gradient_norm = sums[-1].sqrt()
         training.optimizer.step(
             learning_rate=learning_rate,
             gradient_norm=gradient_norm,
             gradient_clip=group.recipe.optimizer.gradient_clip,
         )
+        summed = words.cpu().numpy()
         return StepOut(
             loss=_Scalar(tensor=sums[0]),
             gradient_norm=_Scalar(tensor=gradient_norm),
-            totals=summed_totals.cpu().numpy(),
+            totals=summed[: len(totals)],
+            testimonies=summed[len(totals) :].reshape(-1, WORDS) if watch is not None else None,
+            compute_seconds=training.pace,
             metrics={name: _Scalar(tensor=sums[number]) for number, name in enumerate(terms.metrics, start=1)},
         )
 
@@ -190,6 +220,19 @@ class TorchEngine(Engine):
         total = torch.tensor(own, device=self._joined.device)
         dist.all_reduce(total)
         return total // (mesh.layout.world_size // mesh.layout.data_ranks)
+
+    def _recompute(self, microbatches: Sequence[MicroBatch], count: int | Tensor) -> Tensor:
+        """The fingerprint of the passes of another rank; nothing of them is left."""
+        training = self._built
+        _, found = training.witness.trace(lambda: training.passes.run(microbatches, count))
+        training.optimizer.drop_gradients()
+        return found
+
+    def seal(self) -> None:
+        self._built.witness.seal()
+
+    def altered(self) -> bool:
+        return bool(self._built.witness.altered().item())
 
     @torch.no_grad()
     def eval_step(self, microbatch: MicroBatch) -> npt.NDArray[np.float64]:
