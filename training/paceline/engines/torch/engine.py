@@ -5,16 +5,17 @@ A world of one runs the same code as any other.
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from paceline.engines.base import Capabilities, Device, Engine, LogicalShard, MicroBatch, RankContext, StepOut
 from paceline.engines.torch.accumulation import Accumulation
@@ -25,9 +26,13 @@ from paceline.engines.torch.parallelize import build
 from paceline.engines.torch.pipeline_parallel import Pipeline
 from paceline.engines.torch.precision import has_float8, policy
 from paceline.engines.torch.process_group import join, join_alone, leave
+from paceline.models.blueprint import Blueprint
+from paceline.models.layers import LayerFactory
 from paceline.models.registry import blueprint
 from paceline.plan.layout import Layout, derive
 from paceline.recipe.schema import Parallelism, Recipe
+
+_REHEARSED_LAYERS = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +77,8 @@ class TorchEngine(Engine):
     name: ClassVar[str] = "torch"
 
     def __init__(self) -> None:
+        # tensors on huge pages (c10/core/impl/alloc_cpu.cpp): 7 times fewer page faults in a step on a CPU
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
         self._group: _Group | None = None
         self._training: _Training | None = None
 
@@ -90,7 +97,7 @@ class TorchEngine(Engine):
         try:
             mesh = Mesh.of(derive(recipe, 1), join_alone())
             self._group = _Group(recipe=recipe, vocabulary=vocabulary, mesh=mesh)
-            self.build(initialise=True)
+            self._build(_shortened(blueprint(recipe.model, vocabulary)), initialise=True)
             zeros = torch.zeros(recipe.batch.micro_sequences, recipe.data.sequence_length, dtype=torch.int64)
             passes = [_Tokens(inputs=zeros, targets=zeros)] * 2  # the first without, the last with reduction
             no_totals = np.zeros(1, dtype=np.int64)
@@ -104,8 +111,10 @@ class TorchEngine(Engine):
         self._group = _Group(recipe=recipe, vocabulary=vocabulary, mesh=Mesh.of(layout, join(context)))
 
     def build(self, *, initialise: bool) -> None:
+        self._build(blueprint(self._joined.recipe.model, self._joined.vocabulary), initialise=initialise)
+
+    def _build(self, plan: Blueprint, *, initialise: bool) -> None:
         group, recipe, mesh = self._joined, self._joined.recipe, self._joined.mesh
-        plan = blueprint(recipe.model, group.vocabulary)
         stages = build(plan, recipe, mesh, seed=recipe.seed if initialise else None)
 
         def loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -192,3 +201,16 @@ class TorchEngine(Engine):
     def _built(self) -> _Training:
         assert self._training is not None, "build comes first"
         return self._training
+
+
+def _shortened(plan: Blueprint) -> Blueprint:
+    """The same with its first layers only. The others cost what these have paid; and a standby has no room for a
+    whole model, nor the time, while the others train."""
+
+    def build(layers: LayerFactory) -> nn.Module:
+        model = plan.build(layers)
+        decoder = model.get_submodule("model")
+        decoder.layers = cast(nn.ModuleList, decoder.layers)[:_REHEARSED_LAYERS]
+        return model
+
+    return replace(plan, build=build)
