@@ -127,7 +127,7 @@ def measure(repeat: int, say: Say) -> Report:
     with workspace() as directory:
         say("prepare the data")
         data, endless = dataset(directory), huge(directory / "huge")
-        interpreter = peer_environment.python(say)
+        interpreter = peer_environment.python("training", say)
         for number in range(repeat):
             say(f"{number + 1} of {repeat}: loaders")
             note("paceline, 1 loader, tokens/s", our_rate(data))
