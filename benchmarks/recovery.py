@@ -157,9 +157,9 @@ def measure(size: Size, repeat: int, say: Say) -> Report:
         others = peers(say)
         for number in range(repeat):
             at = size.warm_up + STEPS_BEFORE_KILL + number % SAVE_EVERY
-            for name in (OURS, *others):
+            for system, name in enumerate((OURS, *others)):
                 say(f"{number + 1} of {repeat}: kill after step {at} under {name}")
-                place = directory / f"{number}-{len(trials)}-{name.partition(' ')[0]}"
+                place = directory / f"run-{number}-{system}"
                 if name == OURS:
                     trial = under_paceline(place, data, size, at)
                 else:

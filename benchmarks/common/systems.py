@@ -67,11 +67,8 @@ def torchft(job: JobSpec, directory: Path, python: Path) -> PeerRun:
         *("--nproc-per-node=1", f"--max-restarts={MAX_RESTARTS}", _MONITOR),
         *("-m", "benchmarks.peers.torchft_replica", str(directory / JOB_NAME), str(directory)),
     )
+    shared = {"TORCHFT_LIGHTHOUSE": f"http://127.0.0.1:{port}", "NUM_REPLICA_GROUPS": str(RANKS)}
     groups = [
-        Command(
-            arguments=arguments,
-            environment={"TORCHFT_LIGHTHOUSE": f"http://127.0.0.1:{port}", "REPLICA_GROUP_ID": str(group)},
-        )
-        for group in range(RANKS)
+        Command(arguments=arguments, environment={**shared, "REPLICA_GROUP_ID": str(group)}) for group in range(RANKS)
     ]
     return PeerRun(job, directory, [lighthouse, *groups], tells=_DEAD)

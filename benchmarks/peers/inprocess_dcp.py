@@ -17,7 +17,6 @@ from typing import Any
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from benchmarks.common.jobs import RANKS
 from benchmarks.peers.dcp_rank import DcpRank, meet
 from paceline.supervise.process import die_with_parent
 
@@ -29,6 +28,7 @@ def main(job_file: str, directory: str, mode: str, every: str) -> None:
     inprocess: Any = import_module("nvidia_resiliency_ext.inprocess")
     assignment = inprocess.rank_assignment
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    active = int(os.environ["WORLD_SIZE"]) - 1  # the last one waits
     rank = DcpRank(job_file, directory, mode, every)
 
     def train(wrapper: Any = None) -> None:
@@ -46,7 +46,7 @@ def main(job_file: str, directory: str, mode: str, every: str) -> None:
     train.__annotations__["wrapper"] = inprocess.CallWrapper  # it goes to the parameter of this type
     inprocess.Wrapper(
         store_kwargs={"host_name": host, "port": port},
-        rank_assignment=inprocess.Compose(assignment.MaxActiveWorldSize(RANKS), assignment.ShiftRanks()),
+        rank_assignment=inprocess.Compose(assignment.MaxActiveWorldSize(active), assignment.ShiftRanks()),
         monitor_thread_interval=_INTERVAL,
         monitor_process_interval=_INTERVAL,
         progress_watchdog_interval=_INTERVAL,

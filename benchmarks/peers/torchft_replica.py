@@ -1,7 +1,8 @@
 """The peer: torchft. Two replica groups of one rank each; when one dies the other drops a step and goes on alone, and
 the one that is started again takes the state from it.
 
-    TORCHFT_LIGHTHOUSE=... REPLICA_GROUP_ID=... torchrun ... -m benchmarks.peers.torchft_replica JOB_FILE DIRECTORY
+    TORCHFT_LIGHTHOUSE=... REPLICA_GROUP_ID=... NUM_REPLICA_GROUPS=... torchrun ... \
+        -m benchmarks.peers.torchft_replica JOB_FILE DIRECTORY
 
 As torchft's example train_ddp.py: its DistributedDataParallel, Optimizer and ProcessGroupGloo. paceline's model and
 data. A generation here is a change of the number of replicas that take part, once both had.
@@ -19,7 +20,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.common.jobs import RANKS
 from benchmarks.peers.dcp_rank import DcpRank
 from paceline.models.initialise import initialise
 from paceline.models.layers import PlainLayers
@@ -31,7 +31,7 @@ from paceline.train.schedule import learning_rate
 
 def main(job_file: str, directory: str) -> None:
     die_with_parent(os.getppid())
-    group = int(os.environ["REPLICA_GROUP_ID"])
+    group, groups = int(os.environ["REPLICA_GROUP_ID"]), int(os.environ["NUM_REPLICA_GROUPS"])
     restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
     rank = DcpRank(job_file, directory, "none", "1")
     rank.announce(group)
@@ -60,8 +60,8 @@ def main(job_file: str, directory: str) -> None:
     parallel = torchft.DistributedDataParallel(manager, model)
     optimizer = torchft.Optimizer(manager, adamw)
     journal = rank.journal(group, restarts)
-    tokens, participants = recipe.batch.tokens // RANKS, 0
-    with rank.loader(group, RANKS, recipe.batch.micro_sequences) as loader:
+    tokens, participants = recipe.batch.tokens // groups, 0
+    with rank.loader(group, groups, recipe.batch.micro_sequences) as loader:
         started = time.perf_counter()
         while (step := manager.current_step()) < recipe.schedule.steps:
             batch = loader.step(step)
@@ -82,7 +82,7 @@ def main(job_file: str, directory: str) -> None:
                 present = manager.num_participants()
                 if participants and present != participants:
                     journal.generation = (journal.generation or 0) + 1
-                if present == RANKS or participants:
+                if present == groups or participants:
                     participants = present
                 journal.emit(
                     StepFinished,
