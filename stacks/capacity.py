@@ -12,6 +12,7 @@ from paceline.spec.capacity import CapacityRecord
 from paceline.spec.names import TAG_CAPACITY, TAG_TEAM, parameter_capacity
 from paceline_constructs.capacity.capacity_source import CapacitySource, CapacitySourceProps
 from paceline_constructs.capacity.end_alarms import EndAlarms, EndAlarmsProps
+from paceline_constructs.capacity.launch_settings import AMAZON_LINUX_ROOT
 from stacks.eks import EksStack
 from stacks.foundation import FoundationStack
 from stacks.settings import Team
@@ -70,6 +71,7 @@ class CapacityStack(TeamStack):
                 min_nodes=settings.min_nodes,
                 spares=settings.spares,
                 volume_gib=settings.volume_gib,
+                root_device=slurm.root_device if slurm else AMAZON_LINUX_ROOT,
                 encryption_key=foundation.key,
                 user_data=slurm.user_data(row) if slurm else None,
                 tags={TAG_TEAM: self.team.name, TAG_CAPACITY: self.name},

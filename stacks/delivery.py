@@ -57,4 +57,5 @@ class DeliveryStack(TeamStack):
                 qualifier=settings.qualifier,
                 description=f"Workflows of pull requests to {settings.repository}",
             )
+            preview.grant_read_stacks(team.name)
             self.publish(PARAMETER_PREVIEW_ROLE, preview.role_arn)

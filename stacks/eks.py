@@ -90,6 +90,7 @@ class EksStack(TeamStack):
                 zone_id=zone_id,
                 max_unavailable=self._settings.max_unavailable,
                 repair=_repair(self._settings.repair),
+                releases=self._settings.releases,
             ),
         )
 
@@ -135,6 +136,7 @@ class EksStack(TeamStack):
                     max_nodes=nodes.max_nodes,
                     volume_gib=nodes.volume_gib,
                     encryption_key=self._foundation.key,
+                    releases=settings.releases,
                 ),
             )
             for zone in nodes.zones

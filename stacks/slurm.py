@@ -27,6 +27,7 @@ from paceline_constructs.slurm.node_role import NodeRole
 from paceline_constructs.slurm.user_data import NodeProps, user_data
 from paceline_constructs.storage.open_zfs_file_system import OpenZfsFileSystem, OpenZfsFileSystemProps
 from stacks.foundation import FoundationStack
+from stacks.matrix import driver_floor
 from stacks.registry import RegistryStack
 from stacks.settings import Team
 from stacks.storage import StorageStack
@@ -51,7 +52,7 @@ class SlurmStack(TeamStack):
         super().__init__(scope, construct_id, team=team, description="the Slurm cluster")
         settings = team.parameters.slurm
         assert settings is not None  # the stage makes no stack without the section
-        self._settings = settings
+        self._settings, self.root_device = settings, settings.root_device
         network = foundation.network
         cluster = SlurmCluster(
             self,
@@ -100,6 +101,7 @@ class SlurmStack(TeamStack):
                 instance_type=settings.login.instance_type,
                 nodes=settings.login.nodes,
                 volume_gib=settings.login.volume_gib,
+                root_device=settings.root_device,
                 subnet=network.subnets[settings.login.zone],
                 security_groups=(foundation.efa,),  # a client of the file system
                 encryption_key=foundation.key,
@@ -137,6 +139,7 @@ class SlurmStack(TeamStack):
                 team=self.team.name,
                 family=family,
                 accelerators=accelerators,
+                driver_floor=driver_floor(family) if family else None,
                 homes_parameter=parameter_path(self.team.name, PARAMETER_SLURM_HOMES),
                 lustre_parameter=parameter_path(self.team.name, PARAMETER_SLURM_LUSTRE),
                 registry_parameter=parameter_path(self.team.name, PARAMETER_REPOSITORY_PREFIX),

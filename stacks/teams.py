@@ -1,5 +1,7 @@
 """Read the teams: each file of a parameter directory, laid over `platform.yaml`, laid over the defaults of settings/.
 
+`amis.lock` beside them adds the pinned machine images that a team does not name.
+
 The only place that reads these files. There are no other sources: no environment variables, no CDK context.
 """
 
@@ -11,6 +13,7 @@ from pathlib import Path
 
 from paceline.spec.documents import Document, nearest, read, validate
 from paceline.spec.errors import ParameterError, Problem
+from stacks.amis import pinned, read_lock
 from stacks.settings import Parameters, Team
 from stacks.validators import conflicts, contradictions
 
@@ -30,15 +33,15 @@ def read_teams(directory: Path) -> tuple[Team, ...]:
             problems += error.problems
     if problems:  # a file that cannot be read would make its keys missing everywhere
         raise ParameterError.of(problems)
-    platform = documents.pop(PLATFORM)
+    platform, lock = documents.pop(PLATFORM), read_lock(directory)
     for name, document in documents.items():
         complete = documents[name] = document.over(platform)
         try:
-            team = Team(name=name, parameters=validate(Parameters, complete, ParameterError))
+            parameters = pinned(validate(Parameters, complete, ParameterError), lock)
         except ParameterError as error:
             problems += error.problems
             continue
-        teams.append(team)
+        teams.append(team := Team(name=name, parameters=parameters))
         problems += contradictions(team, complete)
     problems += conflicts(teams, documents)
     if problems:

@@ -9,8 +9,24 @@ import subprocess
 from pathlib import Path
 
 HARMLESS = (
-    *("awk", "bash", "cat", "chmod", "cut", "dirname", "env", "find", "grep", "id", "mkdir", "mktemp", "mv", "rm"),
-    *("sed", "seq", "sha256sum", "stat", "tail", "timeout", "touch", "tr", "wc"),
+    *(
+        "awk",
+        "bash",
+        "cat",
+        "chmod",
+        "cut",
+        "dirname",
+        "env",
+        "find",
+        "grep",
+        "head",
+        "id",
+        "mkdir",
+        "mktemp",
+        "mv",
+        "rm",
+    ),
+    *("sed", "seq", "sha256sum", "sort", "stat", "tail", "timeout", "touch", "tr", "wc"),
 )
 # the places of a node that the scripts name; the rest of the machine stays out of their reach by PATH
 _PLACES = re.compile(r"(?<![\w/.:}*-])/(?=(?:etc|opt|scratch|home|fsx|var/lib|dev(?!/null))(?:[/\s\"';:)]|$))")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from paceline.catalog.eks import eks
+from paceline.spec.amis import Release
 from paceline.spec.base import Record
 from stacks.settings.addresses import Block, ZoneId
 from stacks.settings.lists import Distinct
@@ -197,6 +198,12 @@ class Eks(Record):
         description="name of an add-on of EKS to its version, e.g. v1.2.3-eksbuild.1; without one EKS takes the"
         " default for the version of the cluster",
         json_schema_extra=LIVE,
+    )
+    releases: dict[str, Release] = Field(
+        default={},
+        description="type of an image of EKS to the release that nodes run, e.g. AL2023_x86_64_NVIDIA to"
+        " 1.35.6-20260728; those not named here are pinned in amis.lock, and what is not there either is EKS's newest",
+        json_schema_extra=DRAIN,
     )
     pods: PodNetwork | None = Field(
         default=None,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
 from paceline.catalog.fsx import open_zfs
 from paceline.catalog.slurm import ImageKind, pcs
+from paceline.spec.amis import AmiId
 from paceline.spec.base import Record
 from paceline.spec.documents import nearest
 from stacks.settings.addresses import ZoneId
 from stacks.settings.update import DRAIN, GROW, GROW_DRAIN, LIVE, REPLACE
 
-AmiId = Annotated[str, Field(pattern=r"^ami-[0-9a-f]{17}$")]
 _SIZES = ", ".join(f"{size.nodes} for {size.name}" for size in pcs().sizes)
 
 
@@ -105,8 +105,16 @@ class Slurm(Record):
         json_schema_extra=REPLACE,
     )
     images: dict[ImageKind, AmiId] = Field(
+        default={},
         description="kind of node to the id of its AMI, which must be ready for PCS: cpu for login nodes, nvidia and"
-        " neuron for the capacity sources that the team has",
+        " neuron for the capacity sources that the team has; those not named here are pinned in amis.lock",
+        json_schema_extra=DRAIN,
+    )
+    root_device: str = Field(
+        default=pcs().root_device,
+        pattern=r"^/dev/(sda1|xvda)$",
+        description="where the images attach their root volume: /dev/sda1 for Ubuntu, as those of PCS; /dev/xvda for"
+        " Amazon Linux",
         json_schema_extra=DRAIN,
     )
     homes: Homes

@@ -29,6 +29,7 @@ def problems(team: Team, document: Document) -> Iterator[Problem]:
         return
     rows = {name: row for name, source in sources.items() if (row := instance_types().get(source.instance_type))}
     yield from _version(settings, document)
+    yield from _releases(settings, document)
     yield from _zones(settings, document)
     yield from _services(team, settings, document)
     yield from _access(settings, document)
@@ -44,6 +45,22 @@ def _version(settings: Eks, document: Document) -> Iterator[Problem]:
     if settings.version not in known:
         reason = f"EKS does not offer Kubernetes {settings.version}, or nobody has verified it"
         yield problem(document, ("eks", "version"), reason, f"choose one of {', '.join(known)}")
+
+
+def _releases(settings: Eks, document: Document) -> Iterator[Problem]:
+    known = [row.ami_type for row in versions().eks_images]
+    for image, release in settings.releases.items():
+        path = ("eks", "releases", image)
+        if image not in known:
+            yield problem(document, path, f"{image} is no type of image", nearest(image, known))
+        if _minor(release) > _minor(settings.version):
+            reason = f"{release} is newer than the control plane, {settings.version}"
+            yield problem(document, path, reason, "raise eks.version first, or take a release of that version")
+
+
+def _minor(version: str) -> tuple[int, int]:
+    major, minor, *_ = version.split(".")
+    return int(major), int(minor)
 
 
 def _zones(settings: Eks, document: Document) -> Iterator[Problem]:

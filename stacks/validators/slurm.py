@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from paceline.catalog.instance_types import instance_types
-from paceline.catalog.slurm import image_kind, pcs
+from paceline.catalog.slurm import ImageKind, image_kind, pcs
 from paceline.spec.documents import Document, nearest
 from paceline.spec.errors import Problem
 from paceline_constructs.slurm.settings import own_settings
@@ -41,7 +41,7 @@ def problems(team: Team, document: Document) -> Iterator[Problem]:
         )
     yield from _limits(settings, sources, at)
     yield from _settings(settings, at)
-    yield from _images(settings, sources, at)
+    yield from _images(team, settings, sources, at)
     yield from _sources(sources, document)
 
 
@@ -69,9 +69,9 @@ def _settings(settings: Slurm, at: At) -> Iterator[Problem]:
             yield at.problem(("settings", name), reason, nearest(name, sorted({*rules.settings} - {*own})))
 
 
-def _images(settings: Slurm, sources: CapacitySources, at: At) -> Iterator[Problem]:
+def _images(team: Team, settings: Slurm, sources: CapacitySources, at: At) -> Iterator[Problem]:
     if "cpu" not in settings.images:
-        yield at.problem(("images",), "no image for login nodes", "add `cpu:` with a PCS-ready AMI")
+        yield at.problem(("images",), "no image for login nodes", _cure("cpu", team))
     for name, source in sources.items():
         row = instance_types().get(source.instance_type)
         if row is None:
@@ -81,7 +81,14 @@ def _images(settings: Slurm, sources: CapacitySources, at: At) -> Iterator[Probl
             yield at.problem(("images",), reason, "choose another instance type")
         elif (kind := image_kind(row)) not in settings.images:
             reason = f"no image for {row.instance_type} of {name}"
-            yield at.problem(("images",), reason, f"add `{kind}:` with a PCS-ready AMI")
+            yield at.problem(("images",), reason, _cure(kind, team))
+
+
+def _cure(kind: ImageKind, team: Team) -> str:
+    """AWS keeps no image for some kinds of nodes: those are the team's to build."""
+    if pcs().images[kind] is None:
+        return f"AWS keeps none: build one with the installers of PCS, and add `{kind}:` with its id"
+    return f"run `paceline images amis {team.parameters.location.region}`, or add `{kind}:` with a PCS-ready AMI"
 
 
 def _sources(sources: CapacitySources, document: Document) -> Iterator[Problem]:

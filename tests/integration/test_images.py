@@ -9,6 +9,7 @@ import json
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,14 @@ def test_the_builder_finds_no_fault(builder: Builder, path: Path) -> None:
 def test_the_targets_are_what_was_reviewed(builder: Builder) -> None:
     printed = builder.docker("buildx", "bake", "--print", "default", "accelerators", "preview", folder=ROOT)
     assert json.loads(printed) == json.loads((ROOT / "tests" / "contract" / "bake.json").read_text(encoding="utf-8"))
+
+
+def test_a_target_takes_its_tag_from_the_command_line_of_paceline(builder: Builder) -> None:
+    told = {"TAGS": json.dumps({"gpu": "0.1.0-gpu-torch2.13-cu133-0a1b2c3d"}), "REGISTRY": "registry/team"}
+    docker = replace(builder.docker, environment={**builder.docker.environment, **told})
+    targets = json.loads(docker("buildx", "bake", "--print", "gpu", "cpu", folder=ROOT))["target"]
+    assert targets["gpu"]["tags"] == ["registry/team/gpu:0.1.0-gpu-torch2.13-cu133-0a1b2c3d"]
+    assert targets["cpu"]["tags"] == ["registry/team/cpu:dev"]
 
 
 @pytest.mark.parametrize("name", LIMITS)

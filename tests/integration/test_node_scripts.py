@@ -48,6 +48,7 @@ def configure(bench: Bench, **changes: str) -> None:
         "PACELINE_TEAM": "alpha",
         "PACELINE_FAMILY": "nvidia",
         "PACELINE_ACCELERATORS": "2",
+        "PACELINE_DRIVER_FLOOR": "580",
         "PACELINE_HOMES_PARAMETER": "/paceline/alpha/slurm/homes",
         "PACELINE_LUSTRE_PARAMETER": "/paceline/alpha/slurm/lustre",
         "PACELINE_REGISTRY_PARAMETER": "/paceline/alpha/registry/repository-prefix",
@@ -93,6 +94,21 @@ def test_a_missing_tool_is_named(node: Bench) -> None:
     done = node.run(script(node, "prolog"))
     assert done.returncode == 1
     assert "nvidia-smi fails with 127" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "problem"),
+    [("570.172.08", "driver 570.172.08 is older than 580, which the images need"), ("580.95.05", ""), ("1000.1", "")],
+)
+def test_a_driver_that_is_too_old_keeps_jobs_away(node: Bench, version: str, problem: str) -> None:
+    node.stand_in("cat", f'case "$1" in /sys/module/nvidia/version) echo {version} ;; *) exec /bin/cat "$@" ;; esac')
+    done = node.run(script(node, "prolog"))
+    assert (done.returncode, problem in done.stderr) == (int(bool(problem)), True), done.stderr
+
+
+def test_a_driver_whose_version_cannot_be_read_is_not_called_old(node: Bench) -> None:
+    node.stand_in("cat", "exit 1")
+    assert node.run(script(node, "prolog")).returncode == 0
 
 
 def test_neuron_devices_are_counted_without_a_tool(node: Bench) -> None:

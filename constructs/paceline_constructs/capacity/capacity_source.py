@@ -14,7 +14,7 @@ from constructs import Construct
 from paceline.catalog.instance_types import InstanceType, Interface, Layout
 from paceline.catalog.purchases import PurchaseKind, purchases
 from paceline_constructs.capacity.cluster_placement_group import ClusterPlacementGroup
-from paceline_constructs.capacity.launch_settings import guarded_metadata, root_volume
+from paceline_constructs.capacity.launch_settings import AMAZON_LINUX_ROOT, guarded_metadata, root_volume
 from paceline_constructs.network.efa_security_group import EfaSecurityGroup
 
 _TAGGED = ("instance", "volume", "network-interface")
@@ -47,6 +47,7 @@ class CapacitySourceProps:
     min_nodes: int = 0
     spares: int = 0
     volume_gib: int
+    root_device: str = AMAZON_LINUX_ROOT
     encryption_key: kms.IKey
     user_data: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -91,7 +92,7 @@ class CapacitySource(Construct):
                 if rules.market
                 else None,
                 metadata_options=guarded_metadata(),
-                block_device_mappings=[root_volume(props.volume_gib, props.encryption_key)],
+                block_device_mappings=[root_volume(props.volume_gib, props.encryption_key, device=props.root_device)],
                 tag_specifications=[
                     ec2.CfnLaunchTemplate.TagSpecificationProperty(resource_type=kind, tags=_tags(props.tags))
                     for kind in _TAGGED

@@ -5,8 +5,8 @@ from __future__ import annotations
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 
-# the root of Amazon Linux 2023
-_ROOT_DEVICE = "/dev/xvda"
+# where Amazon Linux 2023, which EKS's images are, attaches its root volume
+AMAZON_LINUX_ROOT = "/dev/xvda"
 
 
 def guarded_metadata() -> ec2.CfnLaunchTemplate.MetadataOptionsProperty:
@@ -14,10 +14,13 @@ def guarded_metadata() -> ec2.CfnLaunchTemplate.MetadataOptionsProperty:
     return ec2.CfnLaunchTemplate.MetadataOptionsProperty(http_tokens="required", http_put_response_hop_limit=1)
 
 
-def root_volume(gib: int, key: kms.IKey) -> ec2.CfnLaunchTemplate.BlockDeviceMappingProperty:
-    """An encrypted root volume that ends with its instance."""
+def root_volume(
+    gib: int, key: kms.IKey, *, device: str = AMAZON_LINUX_ROOT
+) -> ec2.CfnLaunchTemplate.BlockDeviceMappingProperty:
+    """An encrypted root volume that ends with its instance. Under another `device` than the image's root it would be a
+    second volume."""
     return ec2.CfnLaunchTemplate.BlockDeviceMappingProperty(
-        device_name=_ROOT_DEVICE,
+        device_name=device,
         ebs=ec2.CfnLaunchTemplate.EbsProperty(
             volume_size=gib,
             volume_type="gp3",

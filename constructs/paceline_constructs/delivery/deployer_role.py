@@ -9,6 +9,8 @@ from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from paceline_constructs.guardrails.compliance import acknowledge, acknowledge_wildcard
+
 # The roles that `cdk bootstrap` makes (aws-cdk lib/api/bootstrap/bootstrap-template.yaml). CloudFormation's own rights
 # are those of a fifth one, cfn-exec-role, which no deployer may take: it is passed on by the deploy role.
 BootstrapRole = Literal["deploy", "file-publishing", "image-publishing", "lookup"]
@@ -52,3 +54,13 @@ class DeployerRole(iam.Role):
                 ],
             )
         )
+
+    def grant_read_stacks(self, team: str) -> None:
+        """Let it see what of `team` is deployed: what `paceline team diff --against deployed` asks for."""
+        stack = Stack.of(self)
+        stacks = stack.format_arn(service="cloudformation", resource="stack", resource_name=f"{team}-*/*")
+        acknowledge_wildcard(self, stacks, "the team's stacks, by the beginning of their names")
+        acknowledge(self, "IAM5[Resource::*]", "CloudFormation lists stacks of an account or none")
+        actions = ["cloudformation:GetTemplate", "cloudformation:ListStackResources"]
+        self.add_to_policy(iam.PolicyStatement(actions=actions, resources=[stacks]))
+        self.add_to_policy(iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=["*"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aws_cdk import aws_eks as eks
@@ -46,7 +47,8 @@ class RepairProps:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AcceleratorNodeGroupProps:
-    """`name` is the source's name, `zone_id` its zone. `max_unavailable` nodes are updated at once."""
+    """`name` is the source's name, `zone_id` its zone. `max_unavailable` nodes are updated at once. `releases` are of
+    EKS's images by image type; without one EKS takes the newest."""
 
     cluster_name: str
     node_role: iam.IRole
@@ -56,6 +58,7 @@ class AcceleratorNodeGroupProps:
     zone_id: str
     max_unavailable: int
     repair: RepairProps
+    releases: Mapping[str, str]
 
 
 class AcceleratorNodeGroup(Construct):
@@ -73,13 +76,15 @@ class AcceleratorNodeGroup(Construct):
         family = source.hardware.family
         key, value = TAINTS[family]
         template = source.launch_template
+        image_type = eks_image_type(family, source.hardware.cpu_arch or "x86_64")
         group = eks.CfnNodegroup(
             self,
             "NodeGroup",
             cluster_name=props.cluster_name,
             node_role=props.node_role.role_arn,
             subnets=[source.subnet.subnet_id],
-            ami_type=eks_image_type(family, source.hardware.cpu_arch or "x86_64"),
+            ami_type=image_type,
+            release_version=props.releases.get(image_type or ""),
             capacity_type=source.eks_capacity_type,
             launch_template=eks.CfnNodegroup.LaunchTemplateSpecificationProperty(
                 id=template.ref, version=template.attr_latest_version_number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aws_cdk import aws_ec2 as ec2
@@ -11,18 +11,16 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from paceline.catalog.versions import eks_image_type
+from paceline.catalog.versions import system_image_type
 from paceline.spec.names import LABEL_ROLE, LABEL_ZONE_ID, ROLE_SYSTEM
 from paceline_constructs.capacity.launch_settings import guarded_metadata, root_volume
 from paceline_constructs.eks.cluster import Cluster
 
-# a g after the generation's number: c7g, m8gd, im4gn
-_GRAVITON = re.compile(r"[a-z]+\d+g")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SystemNodeGroupProps:
-    """`subnet` lies in the zone `zone_id`. `encryption_key` must let Auto Scaling use it."""
+    """`subnet` lies in the zone `zone_id`. `encryption_key` must let Auto Scaling use it. `releases` are of EKS's
+    images by image type; without one EKS takes the newest."""
 
     cluster: Cluster
     node_role: iam.IRole
@@ -33,6 +31,7 @@ class SystemNodeGroupProps:
     max_nodes: int
     volume_gib: int
     encryption_key: kms.IKey
+    releases: Mapping[str, str]
 
 
 class SystemNodeGroup(Construct):
@@ -53,13 +52,15 @@ class SystemNodeGroup(Construct):
                 block_device_mappings=[root_volume(props.volume_gib, props.encryption_key)],
             ),
         )
+        image_type = system_image_type(props.instance_type)
         self.node_group = eks.CfnNodegroup(
             self,
             "NodeGroup",
             cluster_name=props.cluster.cluster_name,
             node_role=props.node_role.role_arn,
             subnets=[props.subnet.subnet_id],
-            ami_type=eks_image_type(None, "arm64" if _GRAVITON.match(props.instance_type) else "x86_64"),
+            ami_type=image_type,
+            release_version=props.releases.get(image_type or ""),
             launch_template=eks.CfnNodegroup.LaunchTemplateSpecificationProperty(
                 id=template.ref, version=template.attr_latest_version_number
             ),

@@ -28,6 +28,7 @@ class LoginNodesProps:
     instance_type: str
     nodes: int
     volume_gib: int
+    root_device: str
     subnet: ec2.ISubnet
     security_groups: tuple[ec2.ISecurityGroup, ...]
     encryption_key: kms.IKey
@@ -67,7 +68,7 @@ class LoginNodes(Construct):
             launch_template_data=ec2.CfnLaunchTemplate.LaunchTemplateDataProperty(
                 security_group_ids=[group.security_group_id for group in groups],
                 metadata_options=guarded_metadata(),
-                block_device_mappings=[root_volume(props.volume_gib, props.encryption_key)],
+                block_device_mappings=[root_volume(props.volume_gib, props.encryption_key, device=props.root_device)],
                 tag_specifications=[
                     ec2.CfnLaunchTemplate.TagSpecificationProperty(
                         resource_type=kind, tags=[CfnTag(key=key, value=value) for key, value in props.tags.items()]

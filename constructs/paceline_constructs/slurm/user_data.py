@@ -25,11 +25,13 @@ _SCRIPTS = ("common", "scratch", "mounts", "containers", "agent", "checks", "pro
 class NodeProps:
     """What differs between nodes. The three parameters are names in SSM: user data can hold no weak reference, and the
     values are read at boot. Without `agent_digest` no agent runs; without `family` a node has no accelerators to count.
+    `driver_floor` is the oldest driver of the accelerators with which a node takes jobs; None: any.
     """
 
     team: str
     family: Literal["nvidia", "neuron"] | None
     accelerators: int
+    driver_floor: str | None
     homes_parameter: str
     lustre_parameter: str
     registry_parameter: str
@@ -53,6 +55,7 @@ def _cloud_config(props: NodeProps) -> str:
         "PACELINE_TEAM": props.team,
         "PACELINE_FAMILY": props.family or "",
         "PACELINE_ACCELERATORS": str(props.accelerators),
+        "PACELINE_DRIVER_FLOOR": props.driver_floor or "",
         "PACELINE_HOMES_PARAMETER": props.homes_parameter,
         "PACELINE_LUSTRE_PARAMETER": props.lustre_parameter,
         "PACELINE_REGISTRY_PARAMETER": props.registry_parameter,

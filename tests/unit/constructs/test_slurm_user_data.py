@@ -16,6 +16,7 @@ TEXT = user_data(
         team="a-team-of-20-letters",
         family="nvidia",
         accelerators=8,
+        driver_floor="580",
         homes_parameter="/paceline/a-team-of-20-letters/slurm/homes",
         lustre_parameter="/paceline/a-team-of-20-letters/slurm/lustre",
         registry_parameter="/paceline/a-team-of-20-letters/registry/repository-prefix",

@@ -300,8 +300,17 @@ def test_a_deployer_takes_bootstrap_roles_and_a_preview_only_looks(lab: TeamStag
         ("Deployer", ["deploy", "file-publishing", "image-publishing", "lookup"]),
         ("Preview", "lookup"),
     ):
-        [statement] = statements(template, role)
+        statement, *reading = statements(template, role)
         assert statement["Action"] == "sts:AssumeRole"
+        if role == "Preview":
+            stacks = "arn:aws:cloudformation:us-east-1:123456789012:stack/lab-*/*"
+            actions = ["cloudformation:GetTemplate", "cloudformation:ListStackResources"]
+            assert [(s["Action"], s["Resource"]) for s in reading] == [
+                (actions, stacks),
+                ("cloudformation:DescribeStacks", "*"),
+            ]
+        else:
+            assert reading == []
         wanted = expected if isinstance(expected, list) else [expected]
         found = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
         assert found == [f"{prefix}{name}{suffix}" for name in wanted]

@@ -13,7 +13,7 @@ from stacks.settings import Parameters
 STACKS = Path(reference.__file__).parent
 TEXT = reference.render()
 # what reads all parameters rather than one stack's
-WHOLE = {"commands.py", "reference.py", "schema.py", "team_stack.py", "team_stage.py", "teams.py"}
+WHOLE = {"amis.py", "commands.py", "reference.py", "schema.py", "team_stack.py", "team_stage.py", "teams.py"}
 
 
 def test_the_committed_reference_is_fresh() -> None:

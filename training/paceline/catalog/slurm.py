@@ -38,7 +38,7 @@ class Ports(Record):
 
 
 class PcsRules(Record):
-    """The limits of one PCS cluster."""
+    """The limits of one PCS cluster. `images` are SSM parameters; None: AWS keeps no image for such nodes."""
 
     versions: tuple[SlurmVersion, ...]
     sizes: tuple[ClusterSize, ...]
@@ -46,6 +46,8 @@ class PcsRules(Record):
     queues: int
     max_accounting_days: int
     ports: Ports
+    images: dict[ImageKind, str | None]
+    root_device: str
     settings: tuple[str, ...]
 
     @property

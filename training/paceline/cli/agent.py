@@ -15,6 +15,7 @@ from paceline.cli.node import (
     EfaOption,
     ImageOption,
     InstanceTypeOption,
+    MatrixOption,
     NameOption,
     RootOption,
     SharedOption,
@@ -53,6 +54,7 @@ def agent(
     shared: SharedOption = None,
     efa: EfaOption = None,
     driver: DriverOption = None,
+    matrix: MatrixOption = None,
     image: ImageOption = None,
     root: RootOption = Path("/"),
     node: NameOption = None,
@@ -69,7 +71,8 @@ def agent(
     from paceline.journal.writer import Journal
 
     probe = HostProbe(root)
-    here = this_node(probe, node, instance_type, shared=tuple(shared or ()), efa=efa, driver=driver, image=image)
+    said = {"shared": tuple(shared or ()), "driver": driver, "image": image}
+    here = this_node(probe, node, instance_type, efa=efa, matrix=matrix, **said)
     watching = Agent(
         here,
         probe,

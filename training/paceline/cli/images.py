@@ -6,6 +6,7 @@ The images are not part of this package: they are built from its checkout, by `d
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,6 +72,46 @@ def pin(bases: Bases = None, output: OutputOption = Output.TEXT) -> None:
     else:
         lines = [(p.key, p.base.tag, p.digest, "changed" if p.changed else "as before") for p in pins]
         print_table(("base", "tag", "digest", "state"), lines)
+
+
+@app.command("amis")
+def amis(
+    regions: Annotated[
+        list[str] | None, typer.Argument(metavar="REGION...", help="Where; without any, where images are pinned now.")
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Ask AWS for the newest machine images of nodes, and pin them in stacks/parameters/amis.lock."""
+    from paceline.clients import ec2, ssm
+    from paceline.images.amis import channels, find, read, resolve, write
+    from paceline.spec.amis import LOCK
+    from paceline.spec.errors import ImageError
+
+    path = _read().root / LOCK
+    lock = read(path)
+    names = regions or sorted(lock.regions)
+    if not names:
+        raise ImageError(f"{LOCK}: nothing is pinned yet, and no region is named", "write the regions of your teams")
+    wanted = list(channels(date.today()))
+    found = {}
+    rows = []
+    for number, region in enumerate(names, 1):
+        typer.echo(f"{number}/{len(names)} {region}", err=True)
+        parameters, machines = partial(ssm.parameters, ssm.client(region)), partial(ec2.images, ec2.client(region))
+        found[region], missing = resolve(wanted, parameters, machines)
+        for channel in missing:
+            typer.echo(f"warning: {region}: AWS publishes no {channel.label} here", err=True)
+        before = lock.regions.get(region)
+        for channel in wanted:
+            if (ami := find(found[region], channel)) is not None:
+                same = before is not None and find(before, channel) == ami
+                rows.append((region, channel.label, ami, "as before" if same else "changed"))
+    write(path, lock.model_copy(update={"regions": lock.regions | found}))
+    if output is Output.JSON:
+        print_json([{"region": r, "image": i, **a.model_dump(mode="json"), "state": s} for r, i, a, s in rows])
+    else:
+        lines = [(r, i, a.id, a.release or a.name, str(a.created), s) for r, i, a, s in rows]
+        print_table(("region", "image", "id", "release or name", "created", "state"), lines)
 
 
 @app.command("mirror")

@@ -10,7 +10,7 @@ import typer
 
 from paceline.cli.console import Output, OutputOption, print_json, print_table
 from paceline.spec.health import Finding, Result, Stage
-from paceline.spec.names import ENV_NODE
+from paceline.spec.names import ENV_MATRIX, ENV_NODE
 
 if TYPE_CHECKING:
     from paceline.health.base import Check, Node, Probe
@@ -31,6 +31,12 @@ SharedOption = Annotated[
 ]
 EfaOption = Annotated[int | None, typer.Option("--efa", min=0, help="EFA devices, if not those of the catalog.")]
 DriverOption = Annotated[str | None, typer.Option("--driver", metavar="VERSION", help="The driver it should run.")]
+MatrixOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--matrix", metavar="FILE", envvar=ENV_MATRIX, help="What the images need: the driver must not be older."
+    ),
+]
 ImageOption = Annotated[str | None, typer.Option("--image", metavar="AMI", help="The machine image it should run.")]
 RootOption = Annotated[Path, typer.Option("--root", help="Where the host's file system is, seen from here.")]
 NameOption = Annotated[
@@ -48,6 +54,7 @@ def check(
     shared: SharedOption = None,
     efa: EfaOption = None,
     driver: DriverOption = None,
+    matrix: MatrixOption = None,
     image: ImageOption = None,
     root: RootOption = Path("/"),
     node: NameOption = None,
@@ -66,7 +73,8 @@ def check(
         return
     kinds = [check_type(name) for name in names or []]
     probe = HostProbe(root)
-    here = this_node(probe, node, instance_type, shared=tuple(shared or ()), efa=efa, driver=driver, image=image)
+    said = {"shared": tuple(shared or ()), "driver": driver, "image": image}
+    here = this_node(probe, node, instance_type, efa=efa, matrix=matrix, **said)
     checks = [kind() for kind in kinds] if kinds else plan(stage, here)
     findings = asyncio.run(_examine(checks, probe, here))
     if output is Output.JSON:
@@ -77,14 +85,24 @@ def check(
     raise typer.Exit(_exit_code(findings))
 
 
-def this_node(probe: Probe, name: str | None, instance_type: str | None, *, efa: int | None, **said: object) -> Node:
-    """What this node should be: the catalog's word for its type, and what the user said about it."""
+def this_node(
+    probe: Probe, name: str | None, instance_type: str | None, *, efa: int | None, matrix: Path | None, **said: object
+) -> Node:
+    """What this node should be: the catalog's word for its type, what the images of `matrix` need of its driver, and
+    what the user said about it."""
     from paceline.health.base import Node
     from paceline.health.identity import instance_type_here, node_name_here
 
     if efa is not None:
         said["efa"] = efa
-    return Node.of(name or node_name_here(), instance_type or instance_type_here(probe), **said)
+    here = Node.of(name or node_name_here(), instance_type or instance_type_here(probe), **said)
+    if matrix is None or here.family is None:
+        return here
+    from paceline.images.matrix import read
+    from paceline.images.rules import driver_floor
+
+    floor = driver_floor(read(matrix).matrix, f"{here.family}-driver")
+    return here.model_copy(update={"driver_floor": floor})
 
 
 async def _examine(checks: list[Check], probe: Probe, node: Node) -> list[Finding]:

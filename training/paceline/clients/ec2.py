@@ -34,6 +34,13 @@ def instance_types(ec2: BaseClient, names: Sequence[str]) -> dict[str, dict[str,
     return found
 
 
+def images(ec2: BaseClient, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What DescribeImages says about `ids`, by id; ClusterError when one of them is not there (any more)."""
+    with aws.translated("ec2", "ec2:DescribeImages"):
+        pages = ec2.get_paginator("describe_images").paginate(ImageIds=list(ids))
+        return {item["ImageId"]: item for page in pages for item in page["Images"]}
+
+
 def leftover_interfaces(ec2: BaseClient, vpc: str) -> list[str]:
     """The network interfaces of `vpc` that belong to nothing any more. Each keeps its subnet from being deleted."""
     with aws.translated("ec2", "ec2:DescribeNetworkInterfaces"):

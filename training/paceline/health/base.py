@@ -67,8 +67,9 @@ class Probe(Protocol):
 class Node(Record):
     """What should be there. Checks of hardware that a node should not have are not planned on it.
 
-    `shared` are mount points that jobs need; `driver` and `image` what the cluster's nodes should run, None when
-    nobody said. Counts are None where the catalog has no verified number.
+    `shared` are mount points that jobs need; `driver` and `image` what the cluster's nodes should run, `driver_floor`
+    the oldest driver under which their container images run, None when nobody said. Counts are None where the catalog
+    has no verified number.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Node(Record):
     local_disk: bool = False
     shared: tuple[str, ...] = ()
     driver: str | None = None
+    driver_floor: str | None = None
     image: str | None = None
 
     @classmethod

@@ -140,6 +140,10 @@ def read(path: Path) -> Located:
     try:
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
+    except OSError as cause:
+        raise ImageError(
+            f"{source}: cannot be read: {cause.strerror}", "name a file like images/versions.toml"
+        ) from cause
     except tomllib.TOMLDecodeError as cause:
         found = _TOML_LINE.search(str(cause))
         where = f"{source}:{found[1]}" if found else source

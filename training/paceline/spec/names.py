@@ -34,6 +34,9 @@ ENV_TEAM = "PACELINE_TEAM"
 ENV_POD = "PACELINE_POD"
 ENV_NODE = "PACELINE_NODE"
 
+# In an image: the matrix of versions that it was built with.
+ENV_MATRIX = "PACELINE_MATRIX"
+
 # A condition of Kubernetes nodes, and the taint of those that should get no new work.
 CONDITION_HEALTHY = "PacelineHealthy"
 TAINT_UNHEALTHY = "paceline.dev/unhealthy"

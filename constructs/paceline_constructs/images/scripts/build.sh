@@ -1,6 +1,7 @@
 #!/bin/bash
-# Builds one image out of the sources beside this script and pushes it, with a list of its contents (SPDX) and its
-# provenance. The build's last step is the image's own test; the registry signs and scans what is pushed.
+# Builds one image out of the sources beside this script and pushes it, with a list of its contents (SPDX, by syft, which
+# is what BuildKit scans with) and its provenance. The build's last step is the image's own test; the registry signs and
+# scans what is pushed. Leaves the list in $IMAGE.spdx.json.
 set -euo pipefail
 : "${IMAGE:?}" "${REGISTRY:?}" "${PREFIX:?}"
 
@@ -25,6 +26,13 @@ REGISTRY="$REGISTRY/$PREFIX" MATRIX="$(sha256sum images/versions.toml | cut -d' 
     docker buildx bake --push --metadata-file /tmp/built.json \
     --set '*.attest=type=sbom' --set '*.attest=type=provenance,mode=max' "$IMAGE"
 digest="$(jq -r --arg image "$IMAGE" '.[$image]["containerimage.digest"]' /tmp/built.json)"
+
+docker buildx imagetools inspect "$REGISTRY/$PREFIX/$IMAGE@$digest" --format '{{ json .SBOM.SPDX }}' >"$IMAGE.spdx.json"
+if ! jq --exit-status '.packages | length > 0' "$IMAGE.spdx.json" >/dev/null; then
+    echo "error: $IMAGE: $tag was pushed without a list of its contents: do not deploy it" >&2
+    echo "hint: the builder must reach docker/buildkit-syft-scanner, which makes the list" >&2
+    exit 1
+fi
 
 # what is pushed is an index: the image, and what was attested of it; only the image can be scanned
 inside="$(docker buildx imagetools inspect --raw "$REGISTRY/$PREFIX/$IMAGE@$digest" |

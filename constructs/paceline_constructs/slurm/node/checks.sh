@@ -5,7 +5,7 @@
 source /opt/paceline/bin/common
 
 check_node() {
-    local found listed path
+    local found listed path version
     case "$PACELINE_FAMILY" in
         nvidia)
             listed=$(timeout 30 nvidia-smi --list-gpus 2>/dev/null) || echo "nvidia-smi fails with $?"
@@ -16,6 +16,12 @@ check_node() {
     esac
     if [ "$found" != "$PACELINE_ACCELERATORS" ]; then
         echo "$found of $PACELINE_ACCELERATORS accelerators"
+    fi
+    # a driver whose version cannot be read is no driver that is too old
+    if [ -n "$PACELINE_DRIVER_FLOOR" ] && version=$(cat "/sys/module/$PACELINE_FAMILY/version" 2>/dev/null) &&
+        [ "$version" != "$PACELINE_DRIVER_FLOOR" ] &&
+        [ "$(printf '%s\n' "$PACELINE_DRIVER_FLOOR" "$version" | sort --version-sort | head -n 1)" = "$version" ]; then
+        echo "driver $version is older than $PACELINE_DRIVER_FLOOR, which the images need"
     fi
     for path in /home /fsx; do
         timeout 20 stat "$path/." >/dev/null 2>&1 || echo "$path does not answer"

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from paceline.cli.main import app
-from paceline.clients import registry
+from paceline.clients import ec2, registry, ssm
 
 ROOT = Path(__file__).parents[4]
 DIGEST = f"sha256:{'ab' * 32}"
+AMI = "ami-0123456789abcdef0"
 TO = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/paceline/vision"
 
 
@@ -122,3 +124,33 @@ def test_outside_a_checkout_it_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     result = images("matrix")
     assert result.exit_code == 1
     assert "not inside a checkout" in result.stderr
+
+
+def test_machine_images_are_pinned_region_by_region(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = checkout / "stacks" / "parameters" / "amis.lock"
+    lock.parent.mkdir(parents=True)
+    refused = images("amis")
+    assert (refused.exit_code, "write the regions of your teams" in refused.stderr) == (1, True)
+
+    def values(region: str, names: Sequence[str]) -> dict[str, str]:
+        there = [name for name in names if "/1.35/" in name or "/pcs/" in name]
+        release = f"1.35.6-{'20260728' if region == 'us-east-1' else '20260901'}"
+        return {name: release if name.endswith("release_version") else AMI for name in there}
+
+    said = {"ImageId": AMI, "Name": "an image", "CreationDate": "2026-07-28T00:00:00.000Z"}
+    monkeypatch.setattr(ssm, "client", lambda region: region)
+    monkeypatch.setattr(ec2, "client", lambda region: region)
+    monkeypatch.setattr(ssm, "parameters", values)
+    monkeypatch.setattr(ec2, "images", lambda region, ids: dict.fromkeys(ids, said))
+
+    done = images("amis", "us-east-1", "us-west-2", "-o", "json")
+    assert done.exit_code == 0, done.output
+    assert "AWS publishes no eks 1.34 AL2023_x86_64_NVIDIA here" in done.stderr
+    rows = {(row["region"], row["image"]): row for row in json.loads(done.stdout)}
+    assert rows["us-east-1", "eks 1.35 AL2023_x86_64_NVIDIA"]["release"] == "1.35.6-20260728"
+    assert rows["us-west-2", "eks 1.35 AL2023_x86_64_NVIDIA"]["release"] == "1.35.6-20260901"
+    assert rows["us-east-1", "pcs nvidia"]["id"] == AMI
+
+    again = images("amis")
+    assert again.stdout.count("as before") == len(rows)
+    assert lock.read_text(encoding="utf-8").count(AMI) == len(rows)

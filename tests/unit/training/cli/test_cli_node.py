@@ -96,3 +96,24 @@ def test_faults_are_listed_and_what_nobody_says_is_a_dash() -> None:
     [xid] = [line for line in lines if line.startswith("nvidia.xid.172 ")]
     assert xid.split()[1:4] == ["device", "-", "-"]
     assert len(json.loads(paceline("catalog", "faults", "-o", "json").stdout)) == len(lines) - 1 > 500
+
+
+@pytest.mark.parametrize(
+    ("version", "code", "word"), [("580.95.05", 0, "OK drift"), ("570.86.15", 2, "CRITICAL drift")]
+)
+def test_a_driver_is_held_against_the_matrix_of_the_images(host: Path, version: str, code: int, word: str) -> None:
+    (host / "sys/module/nvidia").mkdir(parents=True)
+    (host / "sys/module/nvidia/version").write_text(f"{version}\n")
+    matrix = Path(__file__).parents[4] / "images" / "versions.toml"
+    node = ["--instance-type", "p5.48xlarge", "--root", str(host)]
+
+    done = CliRunner().invoke(app, ["node", "check", "drift", *node], env={"PACELINE_MATRIX": str(matrix)})
+    assert (done.exit_code, done.stdout.startswith(word)) == (code, True), done.output
+
+
+def test_an_unreadable_driver_is_unknown(host: Path) -> None:
+    matrix = Path(__file__).parents[4] / "images" / "versions.toml"
+    node = ["--instance-type", "p5.48xlarge", "--root", str(host), "--matrix", str(matrix)]
+
+    done = paceline("node", "check", "drift", *node)
+    assert (done.exit_code, done.stdout.startswith("UNKNOWN drift")) == (3, True), done.output

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from paceline.images.matrix import find, read
-from paceline.images.rules import check, check_host
+from paceline.images.rules import check, driver_floor
 from paceline.spec.errors import ImageError
 
 TEXT = """\
@@ -132,14 +132,28 @@ def test_a_base_without_a_digest_is_not_deployed(tmp_path: Path) -> None:
     assert check(full, pinned=True).base_of("gpu").reference.endswith(f"3.11@sha256:{'a' * 64}")
 
 
-def test_a_host_is_held_to_what_the_image_needs(tmp_path: Path) -> None:
+def test_a_driver_must_be_as_new_as_the_most_demanding_image_asks(tmp_path: Path) -> None:
     matrix = read(write(tmp_path, TEXT)).matrix
+    gpu = matrix.images["gpu"]
+    older = gpu.model_copy(
+        update={"host": {"nvidia-driver": gpu.host["nvidia-driver"].model_copy(update={"version": "99"})}}
+    )
+    both = matrix.model_copy(update={"images": {"gpu": gpu, "older": older}})
 
-    assert check_host(matrix, "gpu", "nvidia-driver", "580.126.20") is None
-    assert (
-        problem := check_host(matrix, "gpu", "nvidia-driver", "580.65.06")
-    ) and "older than 580.126" in problem.message
-    assert (problem := check_host(matrix, "gpu", "neuron-driver", "2.28")) and "asks for no" in problem.message
+    assert driver_floor(both, "nvidia-driver") == "580.126"
+    assert driver_floor(both, "neuron-driver") is None
+
+
+def test_what_nobody_knows_of_a_driver_asks_for_nothing() -> None:
+    matrix = read(find(Path(__file__))).matrix
+
+    assert matrix.images["trainium-native"].host["neuron-driver"].version is None
+    assert driver_floor(matrix, "neuron-driver") == "2.27"
+
+
+def test_a_matrix_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"gone.toml: cannot be read: No such file"):
+        read(tmp_path / "gone.toml")
 
 
 def test_the_matrix_is_found_from_below_and_missed_elsewhere(tmp_path: Path) -> None:

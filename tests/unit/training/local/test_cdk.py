@@ -96,7 +96,7 @@ def test_what_the_cli_is_given(double: Double) -> None:
     double.does(tell).destroy("sandbox/*")
     command, answer = (double.run / "cdk.log").read_text(encoding="utf-8").splitlines()
     arguments, directory, environment = json.loads(answer)
-    assert command == "$ cdk destroy sandbox/* --force"
+    assert command == "$ cdk destroy sandbox/* --context teams=sandbox --force"
     assert arguments[-3:] == ["--output", str(double.run / "cdk.out"), "--no-notices"]
     assert Path(directory) == double.repository
     assert environment["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
@@ -148,3 +148,8 @@ def _is_gone(process: int) -> bool:
     except FileNotFoundError:
         return True
     return state == "Z"
+
+
+def test_stacks_of_several_teams_need_the_templates_of_all(double: Double) -> None:
+    double.says("destroy").destroy("**")
+    assert "$ cdk destroy ** --force\n" in (double.run / "cdk.log").read_text(encoding="utf-8")
