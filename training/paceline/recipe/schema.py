@@ -66,7 +66,9 @@ class Compute(Record):
 
 
 class Optimizer(Record):
-    name: Literal["adamw", "muon"] = Field(default="adamw", description="muon: for matrices, with adamw for the rest")
+    name: Literal["adamw", "adamw8bit", "muon"] = Field(
+        default="adamw", description="muon and adamw8bit (moments of 8 bits): for matrices, with adamw for the rest"
+    )
     learning_rate: float = Field(gt=0, description="peak of the schedule")
     betas: tuple[float, float] = (0.9, 0.95)
     epsilon: float = Field(default=1e-8, gt=0)
@@ -137,12 +139,10 @@ class Recipe(Record):
 
     @model_validator(mode="after")
     def _layout_can(self) -> Self:
-        if self.evaluation.every and self.parallelism.pp > 1:
-            raise ValueError("evaluation.every: a pipeline does not evaluate ## set it to 0, or parallelism.pp to 1")
-        if self.data.document_mask and self.parallelism.pp * self.parallelism.cp > 1:
-            raise ValueError("data.document_mask: neither stages nor ring attention pass it on ## set pp and cp to 1")
-        if self.optimizer.name == "muon" and self.parallelism.tp > 1:
-            raise ValueError("optimizer.name: muon needs whole matrices ## set parallelism.tp to 1, or take adamw")
+        if self.optimizer.name != "adamw" and self.parallelism.tp > 1:
+            raise ValueError(
+                f"optimizer.name: {self.optimizer.name} needs whole rows ## set parallelism.tp to 1, or take adamw"
+            )
         return self
 
     @property

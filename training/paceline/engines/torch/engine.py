@@ -127,7 +127,7 @@ class TorchEngine(Engine):
         else:
             dtype = policy(recipe.compute).param_dtype or torch.float32
             pipeline = [(stage.index, stage.model) for stage in stages]
-            passes = Pipeline(pipeline, mesh, recipe, dtype=dtype, loss=loss)
+            passes = Pipeline(pipeline, mesh, recipe, dtype=dtype, loss=loss, vocabulary=group.vocabulary)
         optimizer = ShardedAdamW(stages, recipe.optimizer, plan.sharding)
         self._training = _Training(passes=passes, optimizer=optimizer)
 
@@ -166,9 +166,8 @@ class TorchEngine(Engine):
 
     @torch.no_grad()
     def eval_step(self, microbatch: MicroBatch) -> npt.NDArray[np.float64]:
-        mesh, passes = self._joined.mesh, self._built.passes
-        assert isinstance(passes, Accumulation), "recipes do not evaluate in a pipeline"
-        own = passes.evaluate(microbatch)
+        mesh = self._joined.mesh
+        own = self._built.passes.evaluate(microbatch)
         every = own.new_zeros(mesh.layout.data_ranks, len(own))
         if mesh.tp.rank == 0:  # the first of them accounts for what all have computed
             every[mesh.layout.data_rank(dist.get_rank())] = own
