@@ -142,7 +142,10 @@ class Engine(Protocol):
         ...
 
     def rehearse(self, recipe: Recipe, vocabulary: int) -> None:
-        """Pay every first-call cost in this process, without peers: build, one step on zeros, teardown."""
+        """Pay every first-call cost in this process, without peers: build, one step on zeros, teardown.
+
+        Of a model whose layers are alike some are enough: others train beside this process.
+        """
         ...
 
     def setup(self, recipe: Recipe, vocabulary: int, context: RankContext) -> None:
