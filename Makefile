@@ -76,6 +76,7 @@ schemas: setup ## what is generated: schemas for editors, the reference of param
 	$(PYTHON_BIN) -m stacks.reference
 	$(PYTHON_BIN) -m stacks.permissions.extract
 	$(PYTHON_BIN) -m paceline.recipe.json_schema
+	$(PYTHON_BIN) -m paceline.recipe.reference
 	$(PYTHON_BIN) -m paceline.images.reference
 
 pins: setup ## requirements*.txt from requirements*.in; UPGRADE=1 takes newer versions

@@ -87,6 +87,7 @@ class CapacityBlock(Record):
 class InstanceType(Record):
     """One row. None means that no source was found: whoever needs the fact refuses instead of guessing.
 
+    `nxd_tp_degrees` are the tensor-parallel degrees above one whose groups NeuronX Distributed is known to form.
     Memory is in GiB, bandwidth in Gbit/s per instance unless the name says per card, compute in dense TFLOP/s per
     accelerator.
     """
@@ -102,6 +103,7 @@ class InstanceType(Record):
     memory_warning: str | None = None
     neuron_cores: int | None
     neuron_cores_logical_lnc2: int | None = None
+    nxd_tp_degrees: tuple[int, ...] | None = None
     bf16_dense_tflops: int
     mxfp8_dense_tflops: int | None = None
     intra_node_fabric: str | None = None
@@ -150,6 +152,20 @@ class InstanceType(Record):
     def family(self) -> Family:
         """Whose driver and software the accelerator needs."""
         return "nvidia" if self.accelerator.startswith("NVIDIA") else "neuron"
+
+    @property
+    def processes(self) -> int | None:
+        """How many processes train on an instance: one per GPU, or per NeuronCore as they are grouped by default."""
+        if self.family == "nvidia":
+            return self.accelerator_count
+        return self.neuron_cores_logical_lnc2 or self.neuron_cores
+
+    @property
+    def memory_gib_per_process(self) -> float | None:
+        """What each of `processes` has of the accelerators' memory."""
+        if self.processes is None or self.accelerator_count is None or self.memory_gib_per_accelerator is None:
+            return None
+        return self.memory_gib_per_accelerator * self.accelerator_count / self.processes
 
     @property
     def has_efa(self) -> bool:

@@ -36,7 +36,10 @@ def run(
     min_nodes: Annotated[
         int | None, typer.Option(min=1, help="How far it may shrink without spares; half of --nodes if not given.")
     ] = None,
-    workers: Annotated[int, typer.Option("--workers-per-node", min=1, help="Ranks of each node.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers-per-node", min=1, help="Ranks of each node; as the recipe says, or 1, if not given."),
+    ] = None,
     directory: Annotated[Path | None, typer.Option(help="Directory of the run; runs/RECIPE if not given.")] = None,
     checkpoints: Annotated[
         str | None, typer.Option(help="Root of the durable checkpoints; inside the run's directory if not given.")
@@ -58,10 +61,12 @@ def run(
     from paceline.journal.trackers.registry import create
     from paceline.launch.job import RunRequest, render
     from paceline.launch.local.drive import drive
+    from paceline.launch.local.machine import check
     from paceline.launch.local.run import LocalRun
     from paceline.recipe.load import load
 
     resolved = load(recipe, overrides or ())
+    check(resolved.recipe)
     trackers = [create(name) for name in track or ()]
     place = directory or Path("runs") / resolved.recipe.name
     request = RunRequest(
@@ -71,7 +76,7 @@ def run(
         checkpoints=checkpoints or str(place.absolute() / "checkpoints"),
         nodes=nodes,
         spares=spares,
-        workers_per_node=workers,
+        workers_per_node=workers or resolved.recipe.platform.processes_per_node or 1,
         min_nodes=min_nodes,
     )
     job = render(request, place)

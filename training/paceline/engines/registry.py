@@ -7,13 +7,23 @@ from importlib import import_module
 from typing import cast
 
 from paceline.engines.base import Engine
+from paceline.recipe.engines import require
+from paceline.spec.errors import LaunchError
 
 ENGINES: Mapping[str, str] = {
     "torch": "paceline.engines.torch.engine:TorchEngine",
 }
 
 
+def check(name: str) -> None:
+    """LaunchError when this installation lacks the engine `name`, or what it imports. Imports none of it."""
+    require(name)
+    if name not in ENGINES:
+        raise LaunchError(f"engine {name}: this version of paceline has none", f"set engine to {' or '.join(ENGINES)}")
+
+
 def create(name: str) -> Engine:
-    """A new engine of kind `name`, one of `ENGINES`."""
+    """A new engine of kind `name`; LaunchError as `check` has it."""
+    check(name)
     module, _, attribute = ENGINES[name].partition(":")
     return cast(Engine, getattr(import_module(module), attribute)())

@@ -18,6 +18,7 @@ from paceline.data.ledger import genesis
 from paceline.data.manifest import read_manifest
 from paceline.journal.reader import read
 from paceline.models.families import FAMILIES
+from paceline.plan.auto import settle
 from paceline.plan.layout import derive
 from paceline.recipe.load import Resolved
 from paceline.recipe.method import PAIRS
@@ -55,7 +56,8 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
     Raises RecipeError when the ranks cannot share the global batch or there is no such model, DataError when there is
     no such dataset, CheckpointError when the recipe's weights are of another model.
     """
-    recipe = request.recipe.recipe
+    settled = settle(request.recipe, nodes=request.nodes, processes_per_node=request.workers_per_node)
+    request, recipe = replace(request, recipe=settled), settled.recipe
     derive(recipe, request.nodes * request.workers_per_node)
     dataset = open_store(request.dataset, DataError)
     manifest = read_manifest(dataset)
@@ -87,6 +89,7 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
         base=base,
         checkpoints=request.checkpoints,
         journal=str((directory / JOURNAL_DIRECTORY).absolute()),
+        environment=recipe.platform.environment,
         coordinator_port=free_port(),
         first_generation=_next_generation(directory / JOURNAL_DIRECTORY),
         timeouts=request.timeouts,

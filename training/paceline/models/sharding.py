@@ -1,13 +1,17 @@
-"""What a model says about how it may be split over ranks; an engine carries it out."""
+"""What a model says about how it may be split over ranks; an engine carries it out. No torch: planners read it too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal, Protocol
 
-from torch import nn
+
+class Modules(Protocol):
+    """A torch.nn.Module, for those who start without torch."""
+
+    def named_modules(self) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,13 +32,13 @@ class ShardingPlan:
     vocabulary: tuple[str, ...] = ("model.embed_tokens", "lm_head")
     experts: tuple[str, ...] = ()
 
-    def unit_modules(self, model: nn.Module) -> Iterator[nn.Module]:
+    def unit_modules(self, model: Modules) -> Iterator[Any]:
         """The modules of `model` that are units, in the order in which they are defined."""
         for name, module in model.named_modules():
             if name and any(_matches(name, pattern) for pattern in self.units):
                 yield module
 
-    def expert_modules(self, model: nn.Module) -> Iterator[nn.Module]:
+    def expert_modules(self, model: Modules) -> Iterator[Any]:
         """The modules of `model` that hold experts, in the order in which they are defined."""
         for name, module in model.named_modules():
             if name and any(_matches(name, pattern) for pattern in self.experts):
@@ -47,6 +51,20 @@ class ShardingPlan:
         if any(_matches(module, pattern) for pattern in self.vocabulary):
             return "vocabulary"
         return "rows" if any(_matches(module, pattern) for pattern in self.rows) else None
+
+    def stacked(self, tensor: str) -> tuple[str, int] | None:
+        """The parameter that holds an expert's logical `tensor`, and the expert; None if it is not of an expert."""
+        parts = tensor.split(".")
+        for end in range(1, len(parts) - 1):
+            if parts[end].isdigit() and any(_matches(".".join(parts[:end]), pattern) for pattern in self.experts):
+                return ".".join([*parts[:end], *parts[end + 1 :]]), int(parts[end])
+        return None
+
+    def unit(self, parameter: str) -> str | None:
+        """The name of the unit that `parameter` is gathered with; None if with the root."""
+        parts = parameter.split(".")
+        prefixes = (".".join(parts[:end]) for end in range(1, len(parts)))
+        return next((name for name in prefixes if any(_matches(name, pattern) for pattern in self.units)), None)
 
     def expert_tensor(self, parameter: str, expert: int) -> str | None:
         """The name of one expert's slice of `parameter`, or None if that is not a parameter of experts."""

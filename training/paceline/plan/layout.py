@@ -9,6 +9,7 @@ from math import prod
 from paceline.models import adapter
 from paceline.models.config import DecoderConfig
 from paceline.models.families import FAMILIES
+from paceline.plan import neuron
 from paceline.recipe.schema import Recipe
 from paceline.spec.errors import Problem, RecipeError
 
@@ -64,6 +65,8 @@ def derive(recipe: Recipe, world_size: int) -> Layout:
     chosen, model = recipe.parallelism, recipe.model
     config = FAMILIES[model.family].preset(model.preset)
     problems = list(_of_the_model(recipe, config))
+    if recipe.engine == "nxd":
+        problems += neuron.problems(recipe, config)
     fixed = chosen.pp * chosen.dp_replicate * chosen.cp * chosen.tp
     dp_shard = chosen.dp_shard or max(world_size // fixed, 1)
     data_ranks = chosen.dp_replicate * dp_shard
@@ -100,9 +103,12 @@ def _of_the_model(recipe: Recipe, config: DecoderConfig) -> Iterator[Problem]:
     name = f"{config.family} `{recipe.model.preset}`"
     if recipe.adapter is not None:
         yield from adapter.problems(config, recipe.adapter)
-    heads, routing = config.num_key_value_heads, getattr(config, "routing", None)
+    routing = getattr(config, "routing", None)
+    repeated = recipe.engine == "nxd"  # then ranks may hold the same key/value heads
+    heads = config.num_attention_heads if repeated else config.num_key_value_heads
     if heads % chosen.tp:
-        yield _indivisible("tp", chosen.tp, heads, f"the {heads} key/value heads of {name}")
+        kind = "query" if repeated else "key/value"
+        yield _indivisible("tp", chosen.tp, heads, f"the {heads} {kind} heads of {name}")
     elif config.intermediate_size % chosen.tp:
         width = config.intermediate_size
         yield _indivisible("tp", chosen.tp, width, f"the feed-forward of {name}, which is {width} wide")

@@ -1,8 +1,8 @@
 """From a recipe's name to the resolved recipe: find the file, follow its bases, lay overrides on top, validate.
 
 A recipe file is a delta: `base:` names the recipe that it changes, and only what differs is written. The origin of
-every value (file and line, the `--set` that gave it, or the defaults) is kept, so that messages and `explain` can say
-where a value comes from.
+every value (file and line, the `--set` that gave it, the accelerator's table, or the defaults) is kept, so that
+messages and `explain` can say where a value comes from.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from paceline.recipe.engines import problems
+from paceline.recipe.migrate import migrate
+from paceline.recipe.resolve import over, reason, resolve
 from paceline.recipe.schema import Recipe
 from paceline.spec.documents import Document, Origin, Path_, dotted, nearest, override, read, validate
 from paceline.spec.errors import RecipeError
@@ -85,8 +88,16 @@ def load(recipe: str | Path, overrides: Sequence[str] = ()) -> Resolved:
         path, equals, value = text.partition("=")
         if not equals:
             raise RecipeError(f"--set {text}: no value is given", "write --set section.key=value")
-        document = override(_SHORTHANDS.get(path, path), value, "--set", RecipeError).over(document)
-    return Resolved(recipe=validate(Recipe, document, RecipeError), document=document)
+        document = over(override(_SHORTHANDS.get(path, path), value, "--set", RecipeError), document)
+    return complete(resolve(document))
+
+
+def complete(document: Document) -> Resolved:
+    """The recipe that a resolved document is; RecipeError with all that is wrong with it."""
+    recipe = validate(Recipe, document, RecipeError)
+    if found := list(problems(recipe, document)):
+        raise RecipeError.of(found)
+    return Resolved(recipe=recipe, document=document)
 
 
 def canonical_json(recipe: Recipe) -> str:
@@ -116,11 +127,11 @@ def _with_bases(path: Path, above: tuple[Path, ...]) -> Document:
     if path in above:
         circle = " -> ".join(file.stem for file in (*above[above.index(path) :], path))
         raise RecipeError(f"{_shown(path)}: base: goes in a circle: {circle}", "remove one `base:`")
-    written = read(path, RecipeError, name=_shown(path))
+    written = migrate(read(path, RecipeError, name=_shown(path)))
     named = Document(data={"name": path.stem}, origins={("name",): Origin(source=_shown(path))})
     base = written.data.get("base")
     delta = replace(written, data={key: value for key, value in written.data.items() if key != "base"})
-    document = delta.over(named)
+    document = over(delta, named)
     if base is None:
         return document
     if not isinstance(base, str):
@@ -129,7 +140,7 @@ def _with_bases(path: Path, above: tuple[Path, ...]) -> Document:
         parent = _find(base, path.parent)
     except RecipeError as cause:
         raise RecipeError(f"{written.origin(('base',))}: base: {cause}", cause.problems[0].hint) from cause
-    return document.over(_with_bases(parent, (*above, path)))
+    return over(document, _with_bases(parent, (*above, path)))
 
 
 def _shown(path: Path) -> str:
@@ -147,6 +158,8 @@ def _leaves(node: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
 
 def _meaning(record: BaseModel, path: Path_) -> str | None:
     *sections, last = (str(part) for part in path)
+    if sections == ["platform", "environment"]:
+        return reason(last)
     for section in sections:
         record = getattr(record, section)
     return type(record).model_fields[last].description

@@ -6,12 +6,18 @@ data comes from the seed, and layouts are derived (docs/concepts/recipes.md).
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from paceline.recipe.method import PAIRS, Adapter, Method, Preference
+from paceline.recipe.platform import Platform
 from paceline.spec.base import Record
+
+VERSION: Final = 2
+"""Of what a recipe may say. `migrate` reads what was written for older ones."""
+
+Accelerator = Literal["cpu", "gpu", "trainium"]
 
 
 class ModelChoice(Record):
@@ -38,10 +44,19 @@ class Batch(Record):
 class Parallelism(Record):
     """Along which axes ranks share the work; what an accelerator, a world and a model allow is checked when they are
     known (paceline/plan/layout.py). All degrees of one: every rank has its own part of the batch, and all parameters
-    are sharded over all ranks."""
+    are sharded over all ranks.
 
+    A file may write `parallelism: auto`, and in the section degrees for one accelerator, such as `trainium: {tp: 32}`
+    or `gpu: auto` (paceline/recipe/resolve.py)."""
+
+    auto: bool = Field(
+        default=False, description="once the ranks are known, degrees of 1 are raised as far as memory needs it"
+    )
     dp_replicate: int = Field(default=1, ge=1, description="copies of the sharded parameters, each with its own data")
     dp_shard: int | None = Field(default=None, ge=1, description="ranks that shard one copy; null: all that are left")
+    zero: Literal[1, 2, 3] = Field(
+        default=3, description="what they shard: 1 the optimizer's state, 2 gradients too, 3 parameters too"
+    )
     cp: int = Field(default=1, ge=1, description="context parallel: ranks that share the positions of a sequence")
     ep: int = Field(default=1, ge=1, description="expert parallel: ranks of dp_shard that share the experts of a layer")
     tp: int = Field(default=1, ge=1, description="tensor parallel: ranks that share every matrix product")
@@ -64,10 +79,18 @@ class Compute(Record):
     )
     checkpoint_every: int = Field(default=1, ge=1, description="of how many layers one is checkpointed")
     compile: bool = Field(default=False, description="compile every layer with torch.compile")
+    attention: Literal["sdpa", "flex", "nki_flash"] = Field(
+        default="sdpa", description="kernel: PyTorch's own, its compiled one, or that of Neuron"
+    )
+    static_shapes: bool = Field(
+        default=False, description="all passes have one shape, because a graph is compiled for each"
+    )
 
 
 class Optimizer(Record):
-    name: Literal["adamw", "muon"] = Field(default="adamw", description="muon: for matrices, with adamw for the rest")
+    name: Literal["adamw", "adamw8bit", "muon"] = Field(
+        default="adamw", description="muon and adamw8bit (moments of 8 bits): for matrices, with adamw for the rest"
+    )
     learning_rate: float = Field(gt=0, description="peak of the schedule")
     betas: tuple[float, float] = (0.9, 0.95)
     epsilon: float = Field(default=1e-8, gt=0)
@@ -108,11 +131,18 @@ class Checkpointing(Record):
 
 
 class Recipe(Record):
-    """A complete recipe, after bases and overrides are applied."""
+    """A complete recipe, after bases, overrides and the accelerator's values are applied."""
 
+    version: Literal[2] = Field(default=VERSION, description="of the schema that the file was written for")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     description: str
-    engine: Literal["torch"] = "torch"
+    accelerator: Accelerator | None = Field(
+        default=None, description="what to train on; null: what the machine has that runs it"
+    )
+    instance: str | None = Field(default=None, description="EC2 instance type of a node; it implies the accelerator")
+    engine: Literal["torch", "deepspeed", "nxd"] = Field(
+        default="torch", description="what computes: PyTorch, DeepSpeed, or NeuronX Distributed"
+    )
     method: Method = Field(
         default="pretrain",
         description="pretrain: every token; sft: answers in conversations; dpo: preferred answers; reward: their score",
@@ -124,6 +154,7 @@ class Recipe(Record):
     batch: Batch
     parallelism: Parallelism = Parallelism()
     compute: Compute = Compute()
+    platform: Platform = Platform()
     optimizer: Optimizer
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
@@ -144,12 +175,10 @@ class Recipe(Record):
 
     @model_validator(mode="after")
     def _layout_can(self) -> Self:
-        if self.evaluation.every and self.parallelism.pp > 1:
-            raise ValueError("evaluation.every: a pipeline does not evaluate ## set it to 0, or parallelism.pp to 1")
-        if self.data.document_mask and self.parallelism.pp * self.parallelism.cp > 1:
-            raise ValueError("data.document_mask: neither stages nor ring attention pass it on ## set pp and cp to 1")
-        if self.optimizer.name == "muon" and self.parallelism.tp > 1:
-            raise ValueError("optimizer.name: muon needs whole matrices ## set parallelism.tp to 1, or take adamw")
+        if self.optimizer.name != "adamw" and self.parallelism.tp > 1:
+            raise ValueError(
+                f"optimizer.name: {self.optimizer.name} needs whole rows ## set parallelism.tp to 1, or take adamw"
+            )
         return self
 
     @model_validator(mode="after")

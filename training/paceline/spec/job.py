@@ -42,6 +42,7 @@ class JobSpec(Record):
     base: BaseModelRecord | None = Field(default=None, description="what `model.weights` was when the run began")
     checkpoints: str = Field(description="root of the run's durable checkpoints")
     journal: str = Field(description="directory for event files")
+    environment: dict[str, str] = Field(default={}, description="variables of the workers")
     coordinator_host: str = "127.0.0.1"
     coordinator_port: int = Field(ge=1, le=65535)
     image_digest: str | None = None

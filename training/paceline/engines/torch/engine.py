@@ -193,9 +193,8 @@ class TorchEngine(Engine):
 
     @torch.no_grad()
     def eval_step(self, microbatch: MicroBatch) -> npt.NDArray[np.float64]:
-        mesh, passes = self._joined.mesh, self._built.passes
-        assert isinstance(passes, Accumulation), "recipes do not evaluate in a pipeline"
-        own = passes.evaluate(microbatch)
+        mesh = self._joined.mesh
+        own = self._built.passes.evaluate(microbatch)
         every = own.new_zeros(mesh.layout.data_ranks, len(own))
         if mesh.tp.rank == 0:  # the first of them accounts for what all have computed
             every[mesh.layout.data_rank(dist.get_rank())] = own

@@ -37,6 +37,7 @@ class LocalRun:
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
         self._environment = {
             **environment,
+            **job.environment,
             ENV_RUN_TOKEN: new_token(),
             "OMP_NUM_THREADS": "1",
             "GLOO_SOCKET_IFNAME": "lo",

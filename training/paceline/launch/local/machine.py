@@ -1,0 +1,24 @@
+"""Whether this machine can run a recipe: asked before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from paceline.engines.registry import check as check_engine
+from paceline.recipe.schema import Recipe
+from paceline.spec.errors import LaunchError
+
+# What the driver of an accelerator makes where there is one.
+_DEVICES: Mapping[str, str] = {"gpu": "dev/nvidiactl", "trainium": "dev/neuron0"}
+
+
+def check(recipe: Recipe, root: Path = Path("/")) -> None:
+    """LaunchError when the recipe's accelerator or its engine is not here."""
+    device = _DEVICES.get(recipe.accelerator or "")
+    if device is not None and not (root / device).exists():
+        raise LaunchError(
+            f"accelerator {recipe.accelerator}: this machine has none (there is no {root / device})",
+            "train on what it has: --set accelerator=cpu",
+        )
+    check_engine(recipe.engine)

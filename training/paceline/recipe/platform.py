@@ -1,0 +1,16 @@
+"""The section `platform` of a recipe: what a node needs to run it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from paceline.spec.base import Record
+
+
+class Platform(Record):
+    """What a node needs to run the recipe. The accelerator gives these values (paceline/recipe/accelerators.yaml)."""
+
+    image: str | None = Field(default=None, description="of images/; null: the Python that starts the run")
+    processes_per_node: int | None = Field(default=None, ge=1, description="ranks of a node; null: as the run is told")
+    compile_ahead: bool = Field(default=False, description="a job before the run fills the cache of compiled graphs")
+    environment: dict[str, str] = Field(default={}, description="variables of workers, beside those of the image")
