@@ -40,6 +40,7 @@ class Cell:
     parallelism: dict[str, Any] = field(default_factory=dict)
     compute: dict[str, Any] = field(default_factory=dict)
     families: tuple[str, ...] = ("llama", "mistral", "mixtral", "qwen3")
+    documents: bool = False
 
     def __str__(self) -> str:
         return f"{self.name} on {self.ranks}"
@@ -59,6 +60,11 @@ def _four(name: str, **parallelism: Any) -> list[Cell]:
 
 def _recomputed(name: str, kind: str, **parallelism: Any) -> list[Cell]:
     return [Cell(name=name, ranks=2, parallelism=parallelism, compute={"activation_checkpointing": kind})]
+
+
+def _masked(name: str, ranks: int, family: str, **parallelism: Any) -> Cell:
+    named = f"{name}, document mask"
+    return Cell(name=named, ranks=ranks, parallelism=parallelism, families=(family,), documents=True)
 
 
 def _more(cells: list[Cell], *families: str) -> list[Cell]:
@@ -93,4 +99,10 @@ CELLS: list[Cell] = [
     *_more(_recomputed("TP+SP, selective checkpointing", "selective", tp=2), "qwen3"),
     *_more(_recomputed("PP 1F1B, full checkpointing", "full", pp=2), "llama"),
     *_more(_recomputed("EP, full checkpointing", "full", ep=2), "mixtral"),
+    _masked("FSDP2", 2, "mistral"),
+    _masked("TP+SP", 2, "llama", tp=2),
+    _masked("CP", 2, "mistral", cp=2),
+    _masked("PP 1F1B", 2, "llama", pp=2),
+    _masked("PP zero bubble", 2, "mistral", pp=2, stages_per_rank=2, pp_schedule="zero_bubble"),
+    _masked("PP x CP", 4, "mistral", pp=2, cp=2),
 ]

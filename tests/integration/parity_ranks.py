@@ -33,7 +33,7 @@ Block = tuple[torch.Tensor, tuple[int, ...], tuple[int, ...]]
 class Pass:
     inputs: torch.Tensor
     targets: torch.Tensor
-    documents: None = None
+    documents: torch.Tensor | None = None
 
 
 def recipe(family: str, cell: Cell) -> Recipe:
@@ -51,14 +51,20 @@ def recipe(family: str, cell: Cell) -> Recipe:
     )
 
 
-def passes(step: int, data_rank: int, data_ranks: int) -> list[Pass]:
+def passes(step: int, data_rank: int, data_ranks: int, *, documents: bool) -> list[Pass]:
     """A data rank's part of a global batch that is the same in every layout."""
     generator = torch.Generator().manual_seed(step)
     tokens = torch.randint(0, VOCABULARY, (SEQUENCES, LENGTH + 1), generator=generator)
-    return [Pass(part[:, :-1], part[:, 1:]) for part in tokens.chunk(data_ranks)[data_rank].split(MICRO)]
+    parts = tokens.chunk(data_ranks)[data_rank].split(MICRO)
+    return [Pass(part[:, :-1], part[:, 1:], _documents(part[:, :-1]) if documents else None) for part in parts]
 
 
-def plain(family: str) -> dict[str, Any]:
+def _documents(inputs: torch.Tensor) -> torch.Tensor:
+    """Some are longer than the sliding window, and some than a rank's piece of a sequence."""
+    return (inputs < VOCABULARY // 12).cumsum(dim=1)
+
+
+def plain(family: str, *, documents: bool) -> dict[str, Any]:
     """What plain PyTorch makes of it in one process."""
     chosen = recipe(family, CELLS[0])
     built = blueprint(chosen.model, VOCABULARY)
@@ -83,8 +89,9 @@ def plain(family: str) -> dict[str, Any]:
     seen: dict[str, Any] = {"loss": [], "norm": []}
     for step in range(STEPS):
         total = 0.0
-        for one in passes(step, 0, 1):
-            loss = F.cross_entropy(model(one.inputs).flatten(0, 1), one.targets.flatten(), reduction="sum")
+        for one in passes(step, 0, 1, documents=documents):
+            logits = model(one.inputs, one.documents)
+            loss = F.cross_entropy(logits.flatten(0, 1), one.targets.flatten(), reduction="sum")
             (loss / chosen.batch.tokens).backward()
             total += loss.item() / chosen.batch.tokens
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
@@ -107,7 +114,9 @@ def trained(family: str, cell: Cell, context: RankContext) -> dict[str, Any]:
     seen: dict[str, Any] = {"loss": [], "norm": [], "gradients": {}}
     totals = np.array([layout.is_witness(context.rank)], dtype=np.int64)
     for step in range(STEPS):
-        batch = passes(step, layout.data_rank(context.rank), layout.data_ranks)
+        batch = passes(step, layout.data_rank(context.rank), layout.data_ranks, documents=cell.documents)
+        if step == 0:
+            seen["evaluated"] = sum(engine.eval_step(one).sum() for one in batch) / chosen.batch.tokens
         out = engine.train_step(batch, learning_rate=RATE, totals=totals, before_update=lambda: None)
         assert out.totals.tolist() == [layout.data_ranks]
         seen["loss"].append(out.loss.result())
@@ -138,8 +147,8 @@ def rank_process(rank: int, listeners: list[socket.socket], directory: str, only
             if rank == 0:
                 sys.stderr.write(f"{cell}, {family}\n")
     if rank == 0:
-        for family in PRESETS:
-            seen[family] = plain(family)
+        for family, documents in {(family, cell.documents) for cell in CELLS for family in cell.families}:
+            seen[family, documents] = plain(family, documents=documents)
     torch.save(seen, f"{directory}/{rank}.pt")
 
 

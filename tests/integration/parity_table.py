@@ -29,8 +29,8 @@ rounding. Generated; do not edit:
     python -m tests.integration.parity_table docs/reference/parity.md
 
 `pytest -k parity` measures it anew and fails above {BOUND:.0e}. A number is the largest relative error, in float32 on
-gloo, of the losses of two steps, of the first gradient norm, and of every gradient after clipping (the norm of the
-difference over the norm), put together from the blocks of all ranks.
+gloo, of the losses of two steps, of the same batch evaluated, of the first gradient norm, and of every gradient after
+clipping (the norm of the difference over the norm), put together from the blocks of all ranks.
 
 * The models have {SIZES["num_hidden_layers"]} layers, {SIZES["num_attention_heads"]} heads in \
 {SIZES["num_key_value_heads"]} groups and {SIZES["vocab_size"]} tokens; the batch is {SEQUENCES} sequences of {LENGTH}.
@@ -54,7 +54,9 @@ def measure() -> Errors:
             program.wait()
         seen = [torch.load(f"{directory}/{rank}.pt") for rank in range(WORLD)]
     return {
-        (str(cell), family): _error([seen[rank][str(cell), family] for rank in range(cell.ranks)], seen[0][family])
+        (str(cell), family): _error(
+            [seen[rank][str(cell), family] for rank in range(cell.ranks)], seen[0][family, cell.documents]
+        )
         for cell in CELLS
         for family in cell.families
     }
@@ -75,6 +77,7 @@ def render(errors: Errors) -> str:
 def _error(ranks: list[dict[str, Any]], plain: dict[str, Any]) -> float:
     # of the norms the first: what Adam divides by the smallest gradients makes much of their rounding
     pairs = [(rank["norm"][0], plain["norm"][0]) for rank in ranks]
+    pairs += [(rank["evaluated"], plain["loss"][0]) for rank in ranks]
     pairs += [pair for rank in ranks for pair in zip(rank["loss"], plain["loss"], strict=True)]
     numbers = [abs(some - other) / abs(other) for some, other in pairs]
     for name, expected in plain["gradients"].items():

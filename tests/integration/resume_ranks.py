@@ -48,12 +48,16 @@ class Leg:
     until: int
     ranks: int
     parallelism: dict[str, Any] = field(default_factory=dict)
+    optimizer: str = "adamw"
 
 
-def _legs(*worlds: tuple[int, dict[str, Any]]) -> list[Leg]:
+def _legs(*worlds: tuple[int, dict[str, Any]], optimizer: str = "adamw") -> list[Leg]:
     """Legs that end after equally many steps each."""
     each = STEPS // len(worlds)
-    return [Leg(until=each * n, ranks=r, parallelism=p) for n, (r, p) in enumerate(worlds, start=1)]
+    return [
+        Leg(until=each * n, ranks=ranks, parallelism=parallelism, optimizer=optimizer)
+        for n, (ranks, parallelism) in enumerate(worlds, start=1)
+    ]
 
 
 TP: dict[str, Any] = {"tp": 2}
@@ -68,6 +72,11 @@ JOURNEYS: dict[str, tuple[str, list[Leg]]] = {
     "FSDP to TP to PP": ("llama", _legs((2, FSDP), (2, TP), (2, {"pp": 2}))),
     "whole, TP": ("llama", _legs((2, TP))),
     "same layout, TP": ("llama", _legs((2, TP), (2, TP))),
+    "whole, Muon": ("llama", _legs((2, FSDP), optimizer="muon")),
+    "same layout, Muon": ("llama", _legs((2, FSDP), (2, FSDP), optimizer="muon")),
+    "1 to 2 to PP, Muon": ("llama", _legs((1, FSDP), (2, FSDP), (2, {"pp": 2}), optimizer="muon")),
+    "whole, 8-bit": ("llama", _legs((2, FSDP), optimizer="adamw8bit")),
+    "same layout, 8-bit": ("llama", _legs((2, FSDP), (2, FSDP), optimizer="adamw8bit")),
     "whole, experts": ("mixtral", _legs((2, FSDP))),
     "FSDP to EP x FSDP": ("mixtral", _legs((2, FSDP), (4, {"ep": 2}))),
     "EP to CP": ("mixtral", _legs((2, {"ep": 2}), (2, {"cp": 2}))),
@@ -89,7 +98,7 @@ class Alone:
     def wait_until_safe(self, step: int) -> None:
         pass
 
-    def step_done(self, step: int) -> None:
+    def step_done(self, step: int, *, verified: int) -> None:
         self._done = step
 
 
@@ -102,7 +111,7 @@ def recipe(family: str, leg: Leg) -> Recipe:
             "data": {"sequence_length": LENGTH, "seed": 3},
             "batch": {"tokens": SEQUENCES * LENGTH, "micro_sequences": 1},
             "parallelism": leg.parallelism,
-            "optimizer": {"learning_rate": 1e-2, "gradient_clip": 0.5},
+            "optimizer": {"name": leg.optimizer, "learning_rate": 1e-2, "gradient_clip": 0.5},
             "schedule": {"steps": STEPS, "warmup_steps": 2},
         }
     )

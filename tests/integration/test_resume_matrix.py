@@ -23,7 +23,7 @@ from tests.integration.resume_ranks import JOURNEYS, LENGTH, SEQUENCES, STEPS, l
 pytestmark = pytest.mark.integration
 
 RANKS = Path(__file__).with_name("resume_ranks.py")
-SECONDS = 240
+SECONDS = 480
 SENTENCE = "a paceline is a row of riders who share the wind one drops out the line closes up"
 
 
@@ -73,15 +73,23 @@ def state(directory: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def uninterrupted(journeys: Path, name: str) -> Path:
+    """The journey in one leg to which another is compared."""
+    if JOURNEYS[name][0] == "mixtral":
+        return journeys / "whole, experts"
+    kind = name.partition(", ")[2]
+    return journeys / (f"whole, {kind}" if kind in ("TP", "Muon", "8-bit") else "whole")
+
+
 def test_an_epoch_ends_within_a_step(data: Path) -> None:
     windows = TokenDataset.open(data, sequence_length=LENGTH, verify=False).num_windows
     assert windows < STEPS * SEQUENCES and windows % SEQUENCES
 
 
 @pytest.mark.timeout(SECONDS + 30)
-@pytest.mark.parametrize("name", ["same world", "same world, twice", "same layout, TP"])
+@pytest.mark.parametrize("name", [name for name in JOURNEYS if name.startswith("same ")])
 def test_in_the_same_layout_every_bit_is_the_same(journeys: Path, name: str) -> None:
-    whole = journeys / ("whole, TP" if name.endswith("TP") else "whole")
+    whole = uninterrupted(journeys, name)
     assert losses(journeys / name) == losses(whole)
     assert trainer(journeys / name) == trainer(whole)
     some, other = state(journeys / name), state(whole)
@@ -92,14 +100,16 @@ def test_in_the_same_layout_every_bit_is_the_same(journeys: Path, name: str) -> 
 @pytest.mark.timeout(SECONDS + 30)
 @pytest.mark.parametrize("name", [name for name in JOURNEYS if " to " in name])
 def test_in_another_layout_only_rounding_differs(journeys: Path, name: str) -> None:
-    """Losses within 1e-5, parameters and optimizer within 1e-4 of their norm; data and ledger exactly."""
-    whole = journeys / ("whole, experts" if JOURNEYS[name][0] == "mixtral" else "whole")
+    """Losses within 1e-5, parameters and optimizer within 1e-4 of their norm; data and ledger exactly. Muon's
+    products are in bfloat16, so that rounding shows more: 1e-4 and 1e-2."""
+    of_loss, of_norm = (1e-4, 1e-2) if name.endswith("Muon") else (1e-5, 1e-4)
+    whole = uninterrupted(journeys, name)
     assert trainer(journeys / name) == trainer(whole)
-    assert losses(journeys / name) == pytest.approx(losses(whole), rel=1e-5)
+    assert losses(journeys / name) == pytest.approx(losses(whole), rel=of_loss)
     some, other = state(journeys / name), state(whole)
     assert some.keys() == other.keys()
     far = {n: ((some[n] - other[n]).norm() / other[n].norm()).item() for n in other}
-    assert {n: error for n, error in far.items() if error > 1e-4} == {}
+    assert {n: error for n, error in far.items() if error > of_norm} == {}
 
 
 def test_a_journey_changes_the_model(journeys: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import get_args
+from typing import cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -94,7 +94,8 @@ def compress(model: nn.Module) -> None:
 
 def quantised_weights(model: nn.Module) -> set[nn.Parameter]:
     """The weights that `compress` will replace."""
-    return {module.weight for module in model.modules() if isinstance(module, FrozenLinear) and module.quantised}
+    found = [module for module in model.modules() if isinstance(module, FrozenLinear) and module.quantised]
+    return {cast(nn.Parameter, module.weight) for module in found}
 
 
 @contextmanager

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal, Protocol
 
-if TYPE_CHECKING:
-    from torch import nn
+
+class Modules(Protocol):
+    """A torch.nn.Module, for those who start without torch."""
+
+    def named_modules(self) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,13 +32,13 @@ class ShardingPlan:
     vocabulary: tuple[str, ...] = ("model.embed_tokens", "lm_head")
     experts: tuple[str, ...] = ()
 
-    def unit_modules(self, model: nn.Module) -> Iterator[nn.Module]:
+    def unit_modules(self, model: Modules) -> Iterator[Any]:
         """The modules of `model` that are units, in the order in which they are defined."""
         for name, module in model.named_modules():
             if name and any(_matches(name, pattern) for pattern in self.units):
                 yield module
 
-    def expert_modules(self, model: nn.Module) -> Iterator[nn.Module]:
+    def expert_modules(self, model: Modules) -> Iterator[Any]:
         """The modules of `model` that hold experts, in the order in which they are defined."""
         for name, module in model.named_modules():
             if name and any(_matches(name, pattern) for pattern in self.experts):

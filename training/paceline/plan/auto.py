@@ -26,6 +26,9 @@ MOST_EXPERT_RANKS = 8
 """Beyond a node's eight GPUs, exchanging tokens costs more than it saves: awslabs/awsome-distributed-ai,
 3.test_cases/megatron/megatron-bridge/qwen3-30b/benchmarks/RESULTS.md."""
 
+MOST_STAGES = 16
+"""As Llama 3 405B was trained on up to 16 thousand GPUs (arXiv 2407.21783, table 4)."""
+
 _FREE = 0.9  # share of a rank's memory that a plan may fill: the rest is for libraries, collectives and fragments
 _GIB = 1 << 30
 _LEAST_POSITIONS = 4096  # of a rank: with fewer, context parallel waits for its ring
@@ -60,12 +63,6 @@ def settle(resolved: Resolved, *, nodes: int, processes_per_node: int) -> Resolv
     if not recipe.parallelism.auto:
         return resolved
     world, budget = nodes * processes_per_node, _budget(recipe)
-    if budget is not None and (states := rule_of_thumb.least_bytes(recipe)) > world * budget:
-        raise TooLargeError(
-            f"parallelism: parameters, gradients and optimizer of {recipe.model.preset} need {states / _GIB:.0f} GiB, and"
-            f" {nodes} x {recipe.instance} have {world * budget / _GIB:.0f}",
-            "use more nodes",
-        )
     origin = Origin(source=f"auto, for {nodes} x {processes_per_node} ranks")
     refused: RecipeError | None = None
     nearest: tuple[int, Resolved] | None = None
@@ -78,7 +75,9 @@ def settle(resolved: Resolved, *, nodes: int, processes_per_node: int) -> Resolv
             continue
         if budget is None:
             return found
-        needed = MEMORY[recipe.engine](found.recipe, layout)
+        needed = rule_of_thumb.at_least(found.recipe, layout)
+        if needed <= budget:  # or counting would be in vain
+            needed = MEMORY[recipe.engine](found.recipe, layout)
         if needed <= budget:
             return found
         if nearest is None or needed < nearest[0]:
@@ -118,7 +117,7 @@ def _candidates(recipe: Recipe, processes_per_node: int) -> Iterator[dict[str, i
     free = {
         "tp": [n for n in tp_degrees(recipe) if n in within_node] if recipe.engine == "nxd" else within_node,
         "cp": _powers_of_two(max(rings, 1)),
-        "pp": _powers_of_two(config.num_hidden_layers),
+        "pp": _powers_of_two(min(config.num_hidden_layers, MOST_STAGES)),
         "ep": _powers_of_two(min(routing.experts, MOST_EXPERT_RANKS)) if routing else [1],
     }
     options = [[degree] if (degree := getattr(chosen, axis)) > 1 else free[axis] for axis in PLANNED]

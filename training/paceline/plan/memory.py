@@ -18,6 +18,9 @@ from paceline.plan.layout import Layout
 from paceline.plan.parameters import ROOT, Block, blocks, layers_of, units
 from paceline.recipe.schema import Optimizer, Parallelism, Recipe
 
+QUANTISED_BLOCK = 256
+"""Elements that share a scale in the moments of 8-bit AdamW."""
+
 _ACTIVATION_BYTES = {"float32": 4, "bfloat16": 2, "float8": 2}  # float8 is inside of the products only
 
 
@@ -114,11 +117,18 @@ def _of_rank(
 
 
 def _optimizer(chosen: Optimizer, held: Sequence[Block]) -> int:
-    """Two moments of each element and the number of updates of each parameter; Muon has one moment of a matrix."""
+    """Two moments of each element and the number of updates of each parameter. Of matrices inside of layers, Muon has
+    one moment, and 8-bit AdamW has a byte for each and a scale for every block of a row."""
     bytes_ = 0
     for block in held:
-        by_muon = chosen.name == "muon" and len(block.shape) > 1 and not block.table
-        bytes_ += FLOAT32 * (block.sharded_elements if by_muon else 2 * block.sharded_elements + 1)
+        elements, of_layer = block.sharded_elements, len(block.shape) > 1 and not block.table
+        if of_layer and chosen.name == "muon":
+            bytes_ += FLOAT32 * elements
+        elif of_layer and chosen.name == "adamw8bit":
+            blocks_of_row = -(-block.shape[-1] // QUANTISED_BLOCK)
+            bytes_ += 2 * (elements + elements // block.shape[-1] * blocks_of_row * FLOAT32) + FLOAT32
+        else:
+            bytes_ += FLOAT32 * (2 * elements + 1)
     return bytes_
 
 

@@ -6,6 +6,8 @@ table 2) have them with sequence parallel, without the scores that flash attenti
 
 from __future__ import annotations
 
+from functools import cache
+
 from paceline.models.families import FAMILIES
 from paceline.plan.layout import Layout
 from paceline.recipe.schema import Recipe
@@ -14,12 +16,16 @@ _PER_LAYER = {"none": 34.0, "selective": 24.0, "full": 2.0}  # bytes per token a
 _GRADIENT, _MASTER, _MOMENTS = 4, 4, 8
 
 
-def least_bytes(recipe: Recipe) -> int:
-    """Of all ranks together, if each byte of state were on one of them only."""
-    config = FAMILIES[recipe.model.family].preset(recipe.model.preset)
+def at_least(recipe: Recipe, layout: Layout) -> int:
+    """What no rank can do without: its part of the state if that is spread evenly, and whole gradients of what it
+    computes where they are kept: with ZeRO-1, and by FSDP2 from pass to pass. Of adapters, their frozen model in four
+    bits."""
+    parameters = _parameters(recipe.model.family, recipe.model.preset)
     if recipe.adapter is not None:
-        return config.parameters // 2  # four bits each
-    return config.parameters * (_GRADIENT + _MASTER + _MOMENTS)
+        return parameters // 2 // layout.world_size
+    state = parameters * (_GRADIENT + _MASTER + _MOMENTS) // layout.world_size
+    kept = recipe.parallelism.zero == 1 or (recipe.engine == "torch" and layout.micro_steps > 1)
+    return state + (_GRADIENT * parameters // (layout.tp * layout.pp * layout.ep) if kept else 0)
 
 
 def bytes_per_rank(recipe: Recipe, layout: Layout) -> int:
@@ -28,7 +34,8 @@ def bytes_per_rank(recipe: Recipe, layout: Layout) -> int:
     chosen, compute = recipe.parallelism, recipe.compute
     in_float32 = compute.precision == "float32"
     weight, master = (4, 0) if in_float32 else (2, _MASTER)
-    own, shards = config.parameters / (layout.tp * layout.pp), layout.dp_shard * layout.cp
+    parameters = _parameters(recipe.model.family, recipe.model.preset)
+    own, shards = parameters / (layout.tp * layout.pp), layout.dp_shard * layout.cp
     trained = 0.0 if recipe.adapter is not None else 1.0
     states = own * weight / (shards if chosen.zero == 3 else 1)
     states += trained * own * _GRADIENT / (shards if chosen.zero >= 2 else 1)
@@ -39,3 +46,9 @@ def bytes_per_rank(recipe: Recipe, layout: Layout) -> int:
     kept = _PER_LAYER[compute.activation_checkpointing] * unit * config.num_hidden_layers / layout.pp * under_way
     logits = tokens * config.vocab_size / layout.tp * (4 + 4 + weight)
     return int(states + kept + max(_PER_LAYER["none"] * unit, logits))
+
+
+@cache
+def _parameters(family: str, preset: str) -> int:
+    """How many there are: a planner asks for many layouts of one model."""
+    return FAMILIES[family].preset(preset).parameters

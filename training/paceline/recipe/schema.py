@@ -6,15 +6,16 @@ data comes from the seed, and layouts are derived (docs/concepts/recipes.md).
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from paceline.recipe.method import PAIRS, Adapter, Method, Preference
 from paceline.recipe.platform import Platform
+from paceline.recipe.watch import SentinelChoice, StragglerChoice
 from paceline.spec.base import Record
 
-VERSION = 2
+VERSION: Final = 2
 """Of what a recipe may say. `migrate` reads what was written for older ones."""
 
 Accelerator = Literal["cpu", "gpu", "trainium"]
@@ -88,7 +89,9 @@ class Compute(Record):
 
 
 class Optimizer(Record):
-    name: Literal["adamw", "muon"] = Field(default="adamw", description="muon: for matrices, with adamw for the rest")
+    name: Literal["adamw", "adamw8bit", "muon"] = Field(
+        default="adamw", description="muon and adamw8bit (moments of 8 bits): for matrices, with adamw for the rest"
+    )
     learning_rate: float = Field(gt=0, description="peak of the schedule")
     betas: tuple[float, float] = (0.9, 0.95)
     epsilon: float = Field(default=1e-8, gt=0)
@@ -157,6 +160,8 @@ class Recipe(Record):
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
     checkpoint: Checkpointing = Checkpointing()
+    sentinel: SentinelChoice | None = Field(default=SentinelChoice(), description="null: nothing is watched")
+    stragglers: StragglerChoice = StragglerChoice()
     callbacks: tuple[str, ...] = Field(default=(), description="your own train.callbacks.Callback, `module:Class`")
     seed: int = Field(default=0, ge=0, description="decides the initial parameters")
 
@@ -173,12 +178,10 @@ class Recipe(Record):
 
     @model_validator(mode="after")
     def _layout_can(self) -> Self:
-        if self.evaluation.every and self.parallelism.pp > 1:
-            raise ValueError("evaluation.every: a pipeline does not evaluate ## set it to 0, or parallelism.pp to 1")
-        if self.data.document_mask and self.parallelism.pp * self.parallelism.cp > 1:
-            raise ValueError("data.document_mask: neither stages nor ring attention pass it on ## set pp and cp to 1")
-        if self.optimizer.name == "muon" and self.parallelism.tp > 1:
-            raise ValueError("optimizer.name: muon needs whole matrices ## set parallelism.tp to 1, or take adamw")
+        if self.optimizer.name != "adamw" and self.parallelism.tp > 1:
+            raise ValueError(
+                f"optimizer.name: {self.optimizer.name} needs whole rows ## set parallelism.tp to 1, or take adamw"
+            )
         return self
 
     @model_validator(mode="after")

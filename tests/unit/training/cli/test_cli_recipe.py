@@ -27,7 +27,13 @@ def test_ls_names_and_describes() -> None:
 def test_ls_for_programs() -> None:
     listed = json.loads(paceline("ls", "-o", "json").stdout)
 
-    assert {"name": "debug-llama", "description": load("debug-llama").recipe.description} in listed
+    assert {
+        "name": "debug-llama",
+        "description": load("debug-llama").recipe.description,
+        "method": "pretrain",
+        "model": "llama debug",
+        "sequence_length": 256,
+    } in listed
 
 
 def test_show_prints_a_recipe_that_loads_as_the_same_one(tmp_path: Path) -> None:
@@ -67,3 +73,32 @@ def test_mistakes_exit_with_1_and_print_no_data(arguments: tuple[str, ...]) -> N
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "hint: did you mean" in result.stderr
+
+
+def test_show_on_an_instance_type_is_what_the_switch_gives() -> None:
+    arguments = ("show", "llama3-70b-pretrain", "--resolved", "--on", "trn2.48xlarge", "--nodes", "8", "-o", "json")
+    values = {value["key"]: value for value in json.loads(paceline(*arguments).stdout)}
+
+    assert values["engine"]["value"] == "nxd"
+    assert values["engine"]["origin"].startswith("accelerators.yaml:")
+    assert (values["parallelism.tp"]["value"], values["parallelism.pp"]["value"]) == (32, 4)
+    assert "llama3-70b-pretrain.yaml:" in values["parallelism.tp"]["origin"]
+
+
+def test_diff_prints_both_sides_with_their_origins() -> None:
+    heading, *lines = paceline("diff", "debug-llama", "debug-mistral").stdout.splitlines()
+
+    assert heading.split() == ["KEY", "DEBUG-LLAMA", "ORIGIN", "DEBUG-MISTRAL", "ORIGIN"]
+    assert [line.split()[:4] for line in lines] == [["model.family", '"llama"', "defaults", '"mistral"']]
+
+
+def test_diff_for_programs() -> None:
+    [found] = json.loads(paceline("diff", "debug-llama", "debug-mistral", "-o", "json").stdout)
+
+    assert (found["key"], found["left"]["value"], found["right"]["value"]) == ("model.family", "llama", "mistral")
+
+
+def test_explain_without_a_recipe_says_what_a_field_may_be() -> None:
+    [field] = json.loads(paceline("explain", "compute.attention", "-o", "json").stdout)
+
+    assert (field["default"], "nki_flash" in field["type"]) == ('"sdpa"', True)

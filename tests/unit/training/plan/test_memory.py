@@ -71,12 +71,12 @@ def bytes_of(tensors: Any) -> int:
     ("model", "parallelism", "optimizer", "stage"),
     [
         (LLAMA_8B, {}, {}, 0),
-        (LLAMA_8B, {"dp_replicate": 4}, {}, 0),
+        (LLAMA_8B, {"dp_replicate": 4}, {"name": "adamw8bit"}, 0),
         (LLAMA_8B, {"tp": 4, "cp": 2, "pp": 8}, {}, 7),
         (LLAMA_8B, {"pp": 4, "stages_per_rank": 2}, {"name": "muon"}, 0),
         ({"family": "qwen2", "preset": "qwen2.5-0.5b"}, {"pp": 2, "tp": 2}, {}, 1),
         ({"family": "mixtral", "preset": "mixtral-8x7b-v0.1"}, {"ep": 8, "tp": 2}, {}, 0),
-        ({"family": "qwen3_moe", "preset": "qwen3-30b-a3b"}, {"ep": 16, "pp": 4}, {"name": "muon"}, 3),
+        ({"family": "qwen3_moe", "preset": "qwen3-30b-a3b"}, {"ep": 16, "pp": 4}, {"name": "adamw8bit"}, 3),
     ],
 )
 def test_state_of_a_rank_in_a_world_of_1024(

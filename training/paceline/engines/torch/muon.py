@@ -31,14 +31,19 @@ class ShardedMuon:
         self._locals = locals_
         self._sharded = sharded
         self._weight_decay = weight_decay
-        self.momentum = {name: torch.zeros_like(p, requires_grad=False) for name, p in locals_.items()}
+        self._momentum = {name: torch.zeros_like(p, requires_grad=False) for name, p in locals_.items()}
+
+    @property
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """By kind and parameter; live."""
+        return {"momentum": self._momentum}
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """One update from the gradients of the local blocks; a collective of those that shard a matrix."""
         for name, parameter in self._locals.items():
             assert parameter.grad is not None
-            momentum = self.momentum[name].lerp_(parameter.grad, 1 - MOMENTUM)
+            momentum = self._momentum[name].lerp_(parameter.grad, 1 - MOMENTUM)
             direction = self._orthogonal(name, torch.lerp(parameter.grad, momentum, MOMENTUM))
             rows, columns = self._sharded[name].shape[-2:]
             parameter.mul_(1 - learning_rate * self._weight_decay)

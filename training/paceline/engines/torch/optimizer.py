@@ -1,4 +1,4 @@
-"""AdamW on the local shards; with Muon for the matrices inside of layers, if the recipe wants it.
+"""AdamW on the local shards; the matrices inside of layers go to Muon or to 8-bit AdamW, if the recipe wants it.
 
 The update is element by element, so it needs no knowledge of the sharding. Working on plain local tensors keeps the
 dispatch of distributed tensors, and its first-call cost after every restart, out of the step.
@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from paceline.engines.base import LogicalShard
+from paceline.engines.torch.adamw8bit import ShardedAdamW8bit
 from paceline.engines.torch.mesh import Axis
 from paceline.engines.torch.muon import ShardedMuon
 from paceline.engines.torch.parallelize import Stage
@@ -33,9 +34,15 @@ class ShardedAdamW:
         self._sharded = {holding.name: parameter for holding, parameter in held}
         self._shards = {holding.name: place(parameter, holding) for holding, parameter in held}
         self._locals = {name: nn.Parameter(shard.tensor) for name, shard in self._shards.items()}
-        inner = {n: p for n, p in self._locals.items() if recipe.name == "muon" and p.dim() > 1 and n not in _TABLES}
-        self._muon = ShardedMuon(inner, self._sharded, weight_decay=recipe.weight_decay)
-        self._by_adamw = {name: p for name, p in self._locals.items() if name not in inner}
+        inner = {n: p for n, p in self._locals.items() if p.dim() > 1 and n not in _TABLES}
+        self._inner: ShardedMuon | ShardedAdamW8bit | None = None
+        if recipe.name == "muon":
+            self._inner = ShardedMuon(inner, self._sharded, weight_decay=recipe.weight_decay)
+        elif recipe.name == "adamw8bit":
+            self._inner = ShardedAdamW8bit(
+                inner, betas=recipe.betas, epsilon=recipe.epsilon, weight_decay=recipe.weight_decay
+            )
+        self._by_adamw = {name: p for name, p in self._locals.items() if self._inner is None or name not in inner}
         matrices = [p for p in self._by_adamw.values() if p.dim() > 1]
         vectors = [p for p in self._by_adamw.values() if p.dim() <= 1]
         self._adamw = torch.optim.AdamW(
@@ -84,7 +91,12 @@ class ShardedAdamW:
         for group in self._adamw.param_groups:
             group["lr"] = learning_rate
         self._adamw.step()
-        self._muon.step(learning_rate)
+        if self._inner is not None:
+            self._inner.step(learning_rate)
+        self.drop_gradients()
+
+    def drop_gradients(self) -> None:
+        """Forget what backward left."""
         for parameter in self._locals.values():
             parameter.grad = None
         for parameter in self._sharded.values():
@@ -105,15 +117,20 @@ class ShardedAdamW:
                 gradient.copy_(summed.view_as(gradient))
 
     def _optimizer_state(self) -> Iterator[tuple[str, LogicalShard]]:
-        for kind in ("exp_avg", "exp_avg_sq", "step"):
-            for name, parameter in self._by_adamw.items():
-                held = beside(self._adamw.state[parameter][kind], self._shards[name])
-                if held.global_shape:
-                    shards = dict(logical(name, held, self._plan))
-                else:  # the count of updates, which all experts share
-                    shards = {tensor: held for tensor, _ in logical(name, self._shards[name], self._plan)}
-                for tensor, shard in shards.items():
-                    yield f"optimizer.{kind}.{tensor}", shard
-        for name, momentum in self._muon.momentum.items():
-            for tensor, shard in logical(name, beside(momentum, self._shards[name]), self._plan):
-                yield f"optimizer.momentum.{tensor}", shard
+        by_adamw = {
+            kind: {name: self._adamw.state[parameter][kind] for name, parameter in self._by_adamw.items()}
+            for kind in ("exp_avg", "exp_avg_sq", "step")
+        }
+        for states in (by_adamw, self._inner.state if self._inner is not None else {}):
+            for kind, tensors in states.items():
+                for name, tensor in tensors.items():
+                    for logical_name, shard in self._logical(name, tensor):
+                        yield f"optimizer.{kind}.{logical_name}", shard
+
+    def _logical(self, name: str, tensor: Tensor) -> Iterator[tuple[str, LogicalShard]]:
+        """The logical tensors of the state `tensor` of parameter `name`."""
+        held = beside(tensor, self._shards[name])
+        if held.global_shape:
+            yield from logical(name, held, self._plan)
+        else:  # the count of updates, which all experts share
+            yield from ((slice_name, held) for slice_name, _ in logical(name, self._shards[name], self._plan))

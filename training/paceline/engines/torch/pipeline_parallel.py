@@ -12,13 +12,16 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleInterleaved1F1B
 from torch.distributed.pipelining.schedules import ScheduleInterleavedZeroBubble
 
 from paceline.engines.base import MicroBatch
 from paceline.engines.objectives.base import Objective, Terms
 from paceline.engines.torch.context_parallel import split
+from paceline.engines.torch.loss import cross_entropy_by_sequence
 from paceline.engines.torch.mesh import Mesh
 from paceline.engines.torch.predictions import PassPredictions
 from paceline.engines.torch.state import Holdings
@@ -78,24 +81,27 @@ class Pipeline:
         vocabulary: int,
     ) -> None:
         chosen, layout, device = recipe.parallelism, mesh.layout, torch.device(mesh.data.device_type)
-        self._cp = mesh.cp
-        self._tp = mesh.tp
+        self._stages = stages
+        self._dtype = dtype
+        self._pp, self._cp, self._tp = mesh.pp, mesh.cp, mesh.tp
         self._device = device
         self._objective = objective
         self._vocabulary = vocabulary
-        self._count: int | Tensor = 1
+        self._terms: int | Tensor = 1
         self._first = mesh.pp.rank == 0
         self._last = mesh.pp.rank == mesh.pp.size - 1
-        count = mesh.pp.size * chosen.stages_per_rank
+        self._count = count = mesh.pp.size * chosen.stages_per_rank
         positions = recipe.data.sequence_length // layout.cp
         shared = mesh.tp.size if chosen.sequence_parallel else 1
+
+        self._hidden = layout.micro_sequences, positions // shared, stages[0][1].config.hidden_size
 
         def example(*shape: int, dtype: torch.dtype = dtype, gradient: bool = True) -> Tensor:
             return torch.empty(layout.micro_sequences, *shape, dtype=dtype, device="meta", requires_grad=gradient)
 
         def stage(index: int, model: CausalLM) -> PipelineStage:
             # told, because finding out takes a pass in which ranks would wait for each other
-            hidden = example(positions // shared, model.config.hidden_size)
+            hidden = example(*self._hidden[1:])
             ids = example(positions, dtype=torch.int64, gradient=False)
             logits = (
                 example(positions, *model.lm_head.get_parameter("weight").shape[:1]) if index == count - 1 else hidden
@@ -122,16 +128,44 @@ class Pipeline:
 
     def run(self, microbatches: Sequence[MicroBatch], count: int | Tensor) -> Terms:
         """Forward and backward of all passes; the sum of their losses over `count`, zero but on the last stage."""
-        self._count = count
-        inputs = [split(torch.cat([b.inputs for b in microbatches]), self._cp).to(self._device)] if self._first else []
+        self._terms = count
+        inputs = [self._own([b.inputs for b in microbatches])] if self._first else []
+        documents = [b.documents for b in microbatches if b.documents is not None]
+        every_stage = {"documents": self._own(documents)} if documents else {}
         ends: dict[str, Any] = {}
         losses: list[Tensor] = []
         if self._last:
-            targets = torch.cat([b.targets for b in microbatches])
-            ends = {"target": split(targets, self._cp).to(self._device), "losses": losses}
-        self._schedule.step(*inputs, **ends, **_KEEPS_NOTHING)
+            ends = {"target": self._own([b.targets for b in microbatches]), "losses": losses}
+        self._schedule.step(*inputs, **every_stage, **ends, **_KEEPS_NOTHING)
         return Terms(loss=torch.stack(losses).detach().sum() if losses else torch.zeros((), device=self._device))
+
+    def evaluate(self, batch: MicroBatch) -> Tensor:
+        """As `Accumulation.evaluate`; zeros but on the last stage. The pass goes through one stage after the other."""
+        nats = torch.zeros(len(batch.inputs), dtype=torch.float64, device=self._device)
+        documents = None if batch.documents is None else self._own([batch.documents])
+        for index, model in self._stages:
+            given = self._own([batch.inputs]) if index == 0 else self._received()
+            given = model(given, documents)
+            if index < self._count - 1:
+                dist.send(given.contiguous(), group=self._pp.group, group_dst=(self._pp.rank + 1) % self._pp.size)
+            else:
+                targets = self._own([batch.targets])
+                nats = cross_entropy_by_sequence(given, targets, self._tp, vocabulary=self._vocabulary)
+            for module in model.modules():
+                if isinstance(module, FSDPModule):
+                    module.reshard()  # without a backward pass nobody else does
+        return nats
+
+    def _received(self) -> Tensor:
+        """The hidden states that the stage before gives."""
+        hidden = torch.empty(self._hidden, dtype=self._dtype, device=self._device)
+        dist.recv(hidden, group=self._pp.group, group_src=(self._pp.rank - 1) % self._pp.size)
+        return hidden
+
+    def _own(self, tokens: Sequence[Tensor]) -> Tensor:
+        """This rank's positions of these passes, on its device."""
+        return split(torch.cat(list(tokens)), self._cp).to(self._device, non_blocking=True)
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         said = PassPredictions(output=logits, targets=targets, tp=self._tp, vocabulary=self._vocabulary)
-        return self._objective.terms(said, targets, None).loss / self._count
+        return self._objective.terms(said, targets, None).loss / self._terms

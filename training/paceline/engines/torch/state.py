@@ -91,7 +91,10 @@ def logical(name: str, parameter: LogicalShard, plan: ShardingPlan) -> Iterator[
 
 
 def beside(tensor: torch.Tensor, parameter: LogicalShard) -> LogicalShard:
-    """Optimizer state `tensor` of `parameter`: laid out like it, or a scalar that all ranks hold."""
+    """Optimizer state `tensor` of `parameter`: laid out like it, of as many rows, or a scalar that all ranks hold."""
     if tensor.dim() == 0:
         return LogicalShard(tensor=tensor, global_shape=(), offset=())
-    return LogicalShard(tensor=tensor, global_shape=parameter.global_shape, offset=parameter.offset)
+    shape = parameter.global_shape
+    if tensor.shape != parameter.tensor.shape:
+        shape = (*shape[:-1], tensor.shape[-1])
+    return LogicalShard(tensor=tensor, global_shape=shape, offset=parameter.offset)

@@ -1,0 +1,25 @@
+"""Questions about Python and their answers, out of the documentation that comes with it: as the guide makes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from paceline.data.corpus import interpreter_documentation
+
+
+def write(directory: Path, limit: int | None = None) -> None:
+    """`conversations.jsonl` and `preferences.jsonl`; what is not preferred is the answer to another question."""
+    documented = []
+    for document in interpreter_documentation():
+        first = " ".join(document.text.split("\n\n")[0].split())
+        if not document.name.startswith("topics.") and 60 <= len(first) <= 300:
+            documented.append((f"What is {document.name} in Python?", first))
+    documented = documented[:limit]
+    with (directory / "conversations.jsonl").open("w") as conversations:
+        for question, answer in documented:
+            messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+            conversations.write(json.dumps({"messages": messages}) + "\n")
+    with (directory / "preferences.jsonl").open("w") as preferences:
+        for (question, answer), (_, other) in zip(documented, documented[1:] + documented[:1], strict=True):
+            preferences.write(json.dumps({"prompt": question, "chosen": answer, "rejected": other}) + "\n")

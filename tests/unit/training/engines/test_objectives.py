@@ -1,0 +1,80 @@
+"""What methods minimise, on numbers that can be worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from paceline.engines.base import IGNORED
+from paceline.engines.objectives.answers import Answers
+from paceline.engines.objectives.preference import DirectPreference
+from paceline.engines.objectives.reward import Reward, last_tokens
+from paceline.engines.torch.loss import summed_cross_entropy, token_cross_entropy
+from paceline.engines.torch.mesh import ALONE
+
+NONE = torch.zeros(2, 4, dtype=torch.int64)
+
+
+@dataclass
+class Said:
+    """What a model would say."""
+
+    by_sequence: Tensor | None = None
+    by_position: Tensor | None = None
+
+    def nats(self) -> Tensor:
+        assert self.by_sequence is not None
+        return self.by_sequence.sum()
+
+    def nats_by_sequence(self) -> Tensor:
+        assert self.by_sequence is not None
+        return self.by_sequence
+
+    def scores(self) -> Tensor:
+        assert self.by_position is not None
+        return self.by_position
+
+
+def log_sigmoid(x: float) -> float:
+    return -math.log1p(math.exp(-x))
+
+
+def test_a_preference_is_rewarded_for_what_became_likelier() -> None:
+    objective = DirectPreference(pairs=1, beta=0.5, label_smoothing=0.0)
+    terms = objective.terms(Said(by_sequence=torch.tensor([3.0, 9.0])), NONE, torch.tensor([5.0, 7.0]))
+    assert terms.loss.item() == pytest.approx(-log_sigmoid(0.5 * (2.0 - -2.0)))
+    seen = {name: value.item() for name, value in terms.metrics.items()}
+    assert seen == {"reward_margin": 2.0, "reward_accuracy": 1.0, "preferred_reward": 1.0, "other_reward": -1.0}
+
+
+def test_smoothed_labels_count_the_other_way_too() -> None:
+    objective = DirectPreference(pairs=1, beta=1.0, label_smoothing=0.1)
+    terms = objective.terms(Said(by_sequence=torch.tensor([0.0, 1.0])), NONE, torch.tensor([0.0, 0.0]))
+    assert terms.loss.item() == pytest.approx(-0.9 * log_sigmoid(1.0) - 0.1 * log_sigmoid(-1.0))
+
+
+def test_a_score_is_that_of_the_answers_last_token() -> None:
+    targets = torch.tensor([[IGNORED, 5, 6, IGNORED], [IGNORED, IGNORED, 5, IGNORED]])
+    assert last_tokens(targets).tolist() == [3, 3]
+    scores = torch.tensor([[0.0, 0.0, 9.0, 4.0], [0.0, 0.0, 9.0, 1.0]])
+    terms = Reward(pairs=1).terms(Said(by_position=scores), targets, None)
+    assert terms.loss.item() == pytest.approx(-log_sigmoid(3.0))
+    assert terms.metrics["reward_margin"].item() == 3.0
+
+
+def test_answers_are_counted() -> None:
+    assert Answers().count_in(torch.tensor([[IGNORED, 5], [6, IGNORED]])) == 2
+
+
+def test_targets_that_are_ignored_add_nothing_to_any_sum() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 5, 11, generator=generator)
+    targets = torch.randint(0, 11, (2, 5), generator=generator)
+    targets[:, :2] = IGNORED
+    nats = token_cross_entropy(logits, targets, ALONE, vocabulary=11)
+    assert nats[:, :2].tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    assert summed_cross_entropy(logits, targets, ALONE, vocabulary=11).item() == pytest.approx(nats.sum().item())
