@@ -17,6 +17,7 @@ if "PACELINE_NXD_SOURCE" in os.environ:
     from tests.neuron import stand_ins
 
     stand_ins.install()
+    stand_ins.complete_cpu_mode()
 
 import numpy as np
 import torch

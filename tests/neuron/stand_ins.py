@@ -17,7 +17,18 @@ from unittest.mock import MagicMock
 
 import torch
 
-_MOCKED = ("torch_neuronx", "neuronxcc", "libneuronxla", "nki", "nkilib", "neuronx_hwm")
+# `transformers.utils.fx` went with transformers 5; only tracing, which the engine leaves alone, needs it
+_MOCKED = (
+    "torch_neuronx",
+    "neuronxcc",
+    "libneuronxla",
+    "nki",
+    "nkilib",
+    "neuronx_hwm",
+    "torch_xla",
+    "transformers.utils.fx",
+    "tenacity",  # of its checkpoint storage
+)
 
 
 class _Mocked(types.ModuleType):
@@ -37,7 +48,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds the mocked packages, and those modules of torch-xla that the surface does not have."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> Any:
-        if fullname.split(".")[0] in (*_MOCKED, "torch_xla"):
+        if any(f"{fullname}.".startswith(f"{name}.") for name in _MOCKED):
             return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
         return None
 
@@ -57,6 +68,33 @@ def install() -> None:
     sys.meta_path.append(_Finder())  # last: what the surface has comes first
     os.environ.setdefault("HOST_WORLD_SIZE", "1")
     import torch_neuronx.utils
+    import transformers.utils.fx
 
+    transformers.utils.fx.HFTracer = type("HFTracer", (), {})
     torch_neuronx.utils.get_platform_target = lambda: "trn2"
     torch.classes.neuron = _Namespace()
+
+
+def complete_cpu_mode() -> None:
+    """Two things that its CPU mode lacks and a Neuron device has.
+
+    ZeRO-1's norm sums over lists of ranks, where its gloo takes process groups only. And its products view
+    tensors in another shape; those of torch-xla have no strides that forbid it.
+    """
+    from neuronx_distributed.parallel_layers import grads, layers, layers_utils
+    from torch_xla.core import xla_model
+
+    by_group = grads.all_reduce
+
+    def all_reduce(reduce_type: str, inputs: Any, groups: Any = None, **others: Any) -> Any:
+        if isinstance(groups, list):
+            return xla_model.all_reduce(reduce_type, inputs, groups=groups)
+        return by_group(reduce_type, inputs, groups=groups, **others)
+
+    grads.all_reduce = all_reduce
+
+    gathered = layers_utils._gather_along_dim
+    layers_utils._gather_along_dim = lambda *args, **kwargs: gathered(*args, **kwargs).contiguous()
+
+    backward = layers.LinearWithAsyncCommunication.backward
+    layers.LinearWithAsyncCommunication.backward = staticmethod(lambda ctx, gradient: backward(ctx, gradient.contiguous()))

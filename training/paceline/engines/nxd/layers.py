@@ -95,7 +95,8 @@ class _Sharing:
         copies = 1
         with torch.device("meta"):
             if isinstance(module, nn.Embedding):
-                made = ParallelEmbedding(rows, columns, **self._along)
+                kind = SequenceEmbedding if self._positions else ParallelEmbedding
+                made = kind(rows, columns, device=torch.device("meta"), collect_output=not self._positions)
             elif split == "rows":
                 made = RowParallelLinear(columns, rows, bias=False, input_is_parallel=True, **self._along)
             elif self._copies > 1 and _is_key_or_value(name):
@@ -134,6 +135,17 @@ class _Sharing:
         first = self._rank // copies * parameter.shape[dimension]
         offset = tuple(first if d == dimension else 0 for d in range(len(shape)))
         self.held[name] = Holding(name=logical, global_shape=shape, offset=offset)
+
+
+class SequenceEmbedding(ParallelEmbedding):  # type: ignore[misc]  # as typed as its library
+    """Ids [B, S] -> [B, S / n, out]. ParallelEmbedding itself would scatter along the first dimension only, and does
+    not sum at all where another is named."""
+
+    def forward(self, input_: Tensor) -> Tensor:
+        scattered: Tensor = mappings.reduce_scatter_to_sequence_parallel_region(
+            super().forward(input_), sequence_dimension=POSITIONS
+        )
+        return scattered
 
 
 class SharedHeads(nn.Module):

@@ -45,19 +45,18 @@ class ParallelEmbedding(nn.Module):
         collect_output: bool = True,
     ) -> None:
         super().__init__()
+        assert not sequence_parallel_enabled, "the engine scatters positions itself"
         self.group = tensor_model_parallel_group or get_tensor_model_parallel_group()
         rows = num_embeddings // self.group.size()
         self.start_index = rows * self.group.rank()
         self.weight = mark(nn.Parameter(torch.empty(rows, embedding_dim, device=device, dtype=dtype)), 0)
-        self.sequence_dimension = (sequence_dimension or 0) if sequence_parallel_enabled else None
+        self.collect_output = collect_output
 
     def forward(self, input_: Tensor) -> Tensor:
         rows = input_ - self.start_index
         elsewhere = (rows < 0) | (rows >= self.weight.shape[0])
         part = F.embedding(rows.masked_fill(elsewhere, 0), self.weight).masked_fill(elsewhere.unsqueeze(-1), 0)
-        if self.sequence_dimension is None:
-            return regions.reduce(part, self.group)
-        return regions.scatter(part, self.sequence_dimension, self.group)
+        return regions.reduce(part, self.group) if self.collect_output else part
 
 
 class ColumnParallelLinear(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from neuronx_distributed.parallel_layers import regions
 from neuronx_distributed.parallel_layers.parallel_state import get_tensor_model_parallel_group
 from torch import Tensor
@@ -21,3 +22,12 @@ def gather_from_sequence_parallel_region(
 ) -> Tensor:
     assert to_model_parallel, "the engine gathers only what then differs"
     return regions.gather(input_, sequence_dimension, process_group or get_tensor_model_parallel_group())
+
+
+def reduce_scatter_to_sequence_parallel_region(
+    input_: Tensor,
+    sequence_dimension: int = 0,
+    process_group: ProcessGroup | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    return regions.scatter(input_, sequence_dimension, process_group or get_tensor_model_parallel_group())
