@@ -16,13 +16,15 @@ from paceline.models.rotary import Rotary
 
 
 class First(nn.Module):
-    """Token ids [B, S] -> hidden states."""
+    """Token ids [B, S], as the only thing in a list, -> hidden states. The ends get and give lists in a pipeline that
+    is cut by hand (`pipeline/model.py`)."""
 
     def __init__(self, model: CausalLM) -> None:
         super().__init__()
         self.embed_tokens = model.model.embed_tokens
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def forward(self, given: list[Tensor]) -> Tensor:
+        [ids] = given
         hidden: Tensor = self.embed_tokens(ids)
         return hidden
 
@@ -44,16 +46,15 @@ class Middle(nn.Module):
 
 
 class Last(nn.Module):
-    """Hidden states -> logits."""
+    """Hidden states -> logits, as the only thing in a list."""
 
     def __init__(self, model: CausalLM) -> None:
         super().__init__()
         self.norm = model.model.norm
         self.lm_head = model.lm_head
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        logits: Tensor = self.lm_head(self.norm(hidden))
-        return logits
+    def forward(self, hidden: Tensor) -> list[Tensor]:
+        return [self.lm_head(self.norm(hidden))]
 
 
 def as_list(model: CausalLM) -> list[nn.Module]:

@@ -67,9 +67,9 @@ class NxDPPModel(nn.Module):
         kept: list[tuple[Tensor, Tensor]] = []
         for given, labels_ in zip(inputs.chunk(self._passes), labels.chunk(self._passes), strict=True):
             entered = given if rank == 0 else self._receive(rank - 1).requires_grad_()
-            left = stage(entered)
+            left = stage([entered] if rank == 0 else entered)
             if rank == last:
-                left = self._loss(left, labels_)
+                left = self._loss(left[0], labels_)
             else:
                 self._send(left.detach(), rank + 1)
             kept.append((entered, left))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import torch
 import torch_xla.core.xla_model as xm
 from neuronx_distributed.parallel_layers import parallel_state
 from neuronx_distributed.pipeline.model import NxDPPModel
+from neuronx_distributed.trainer.model import NxDModel
 from neuronx_distributed.trainer.optimizer import NeuronZero1Optimizer, NxDOptimizer
-from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
@@ -45,26 +44,6 @@ def neuronx_distributed_config(
         "activation_checkpoint_config": activation_checkpoint_config,
         "mixed_precision_config": mixed_precision_config,
     }
-
-
-class NxDModel(nn.Module):
-    def __init__(self, module: Any, nxd_config: dict[str, Any]) -> None:
-        super().__init__()
-        self.module = module
-        self.nxd_config = nxd_config
-
-    def run_train(self, *args: Any, **kwargs: Any) -> Tensor | None:
-        if isinstance(self.module, NxDPPModel):
-            return self.module.run_train(*args, **kwargs)
-        loss: Tensor = self.module(*args, **kwargs)
-        torch.autograd.backward(loss)
-        return loss
-
-    def local_modules(self) -> list[nn.Module]:
-        return self.module.local_stage_modules if isinstance(self.module, NxDPPModel) else [self.module]
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.module(*args, **kwargs)
 
 
 def initialize_parallel_model(
