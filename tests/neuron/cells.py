@@ -53,6 +53,8 @@ CELLS = [
     Cell(parallelism={"cp": 2}),
     Cell(parallelism=_TP, sizes={"num_key_value_heads": 1}),
     Cell(parallelism=_TP_ONLY, compute={"attention": "nki_flash", "activation_checkpointing": "full"}),
+    Cell(parallelism=_TP, compute={"activation_checkpointing": "full"}),
+    Cell(parallelism={"pp": 2}, compute={"activation_checkpointing": "selective"}),
     Cell(family="qwen2", parallelism=_TP, sizes={"num_key_value_heads": 1, "tie_word_embeddings": True}),
     Cell(family="qwen3", parallelism=_TP, sizes={"tie_word_embeddings": True}),
     Cell(family="qwen3", parallelism=_TP_ONLY),

@@ -36,6 +36,7 @@ from paceline.recipe.schema import Recipe
 from tests.neuron.cells import CELLS, LENGTH, MICRO, SEQUENCES, SIZES, STEPS, VOCABULARY, Cell
 
 WORLD, RATE = 2, 1e-2
+EPSILON = 1e-4  # a gradient that is only rounding does not become an update
 STD: float = SIZES["initializer_range"]
 
 
@@ -62,7 +63,8 @@ def recipe(cell: Cell, engine: str) -> Recipe:
             "batch": {"tokens": SEQUENCES * LENGTH, "micro_sequences": MICRO},
             "parallelism": {"zero": 1, **cell.parallelism} if engine == "nxd" else {},
             "compute": compute,
-            "optimizer": {"learning_rate": RATE, "gradient_clip": 0.5},
+            "sentinel": None,
+            "optimizer": {"learning_rate": RATE, "gradient_clip": 0.5, "epsilon": EPSILON},
             "schedule": {"steps": STEPS},
         }
     )

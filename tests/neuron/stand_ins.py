@@ -12,7 +12,7 @@ import os
 import sys
 import types
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import MagicMock
 
 import torch
@@ -34,7 +34,7 @@ _MOCKED = (
 class _Mocked(types.ModuleType):
     """A module that has every name."""
 
-    __path__: list[str] = []
+    __path__: ClassVar[list[str]] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -97,4 +97,6 @@ def complete_cpu_mode() -> None:
     layers_utils._gather_along_dim = lambda *args, **kwargs: gathered(*args, **kwargs).contiguous()
 
     backward = layers.LinearWithAsyncCommunication.backward
-    layers.LinearWithAsyncCommunication.backward = staticmethod(lambda ctx, gradient: backward(ctx, gradient.contiguous()))
+    layers.LinearWithAsyncCommunication.backward = staticmethod(
+        lambda ctx, gradient: backward(ctx, gradient.contiguous())
+    )

@@ -47,7 +47,9 @@ class Form:
 
     def query_block(self, rank: int) -> int:
         """Which of the tp blocks of query heads `rank` holds: one that attends to its key/value heads."""
-        return rank if self.adjacent else self.key_value_block(rank) * self.kv_copies + rank // (self.tp // self.kv_copies)
+        return (
+            rank if self.adjacent else self.key_value_block(rank) * self.kv_copies + rank // (self.tp // self.kv_copies)
+        )
 
 
 def to_ranks(tensors: Mapping[str, Tensor], config: DecoderConfig, form: Form) -> dict[Place, Tensors]:
@@ -114,9 +116,7 @@ def infer(ranks: Mapping[Place, Tensors], config: DecoderConfig) -> Form:
         fused_gate_up=any(name.endswith("gate_up_proj.weight") for name in names),
     )
     key = f"{first}k_proj.weight"
-    strided = form.kv_copies > 1 and not torch.equal(
-        *(_unfuse(ranks[0, rank], config, form)[key] for rank in (0, 1))
-    )
+    strided = form.kv_copies > 1 and not torch.equal(*(_unfuse(ranks[0, rank], config, form)[key] for rank in (0, 1)))
     return replace(form, adjacent=not strided)
 
 

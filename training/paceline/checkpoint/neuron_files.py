@@ -116,9 +116,7 @@ def _write_optimizer(
             torch.save(saved, folder / _name(rank, place))
 
 
-def _optimizer(
-    folder: Path, ranks: Mapping[Place, Tensors], config: DecoderConfig, form: Form
-) -> dict[str, Tensors]:
+def _optimizer(folder: Path, ranks: Mapping[Place, Tensors], config: DecoderConfig, form: Form) -> dict[str, Tensors]:
     """By kind the logical tensors of an optimizer, of what it holds; nothing without one."""
     files = _files(folder) if folder.is_dir() else {}
     if not files:

@@ -34,7 +34,8 @@ Root = Annotated[str, typer.Argument(metavar="ROOT", help="Where a run keeps its
 Source = Annotated[
     Path,
     typer.Argument(
-        metavar="SOURCE", help="A Hugging Face directory, a GGUF file, or a tag of NeuronX Distributed with config.json."
+        metavar="SOURCE",
+        help="A Hugging Face directory, a GGUF file, or a tag of NeuronX Distributed with config.json.",
     ),
 ]
 Dtype = Annotated[

@@ -18,9 +18,9 @@ import torch
 import torch.distributed as dist
 import torch_xla.core.xla_model as xm
 from neuronx_distributed.parallel_layers import parallel_state
-from torch import Tensor
+from torch import Tensor, nn
 
-from paceline.engines.base import Capabilities, Device, Engine, LogicalShard, MicroBatch, RankContext, StepOut
+from paceline.engines.base import Capabilities, Device, Engine, LogicalShard, MicroBatch, RankContext, StepOut, Watch
 from paceline.engines.nxd import model as models
 from paceline.engines.nxd.metrics import Arrivals
 from paceline.engines.nxd.model import Part, precision
@@ -36,6 +36,9 @@ from paceline.models.registry import blueprint
 from paceline.plan.layout import Layout, derive
 from paceline.recipe.schema import Parallelism, Recipe
 from paceline.spec.errors import RecipeError
+
+# which modules forget what they computed: whole classes, as NeuronX Distributed wants it
+_COMPUTED_AGAIN: Mapping[str, type[nn.Module] | None] = {"none": None, "selective": nn.RMSNorm, "full": DecoderLayer}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,7 +161,9 @@ class NxdEngine(Engine):
         learning_rate: float,
         totals: npt.NDArray[np.int64],
         before_update: Callable[[], None],
+        watch: Watch | None = None,
     ) -> StepOut:
+        assert watch is None, "paceline.recipe.engines refuses the sentinel, whose integers the device has not"
         training = self._built
         training.optimizer.adopt()
         terms = training.passes.run(microbatches, training.objective.count or self._count(microbatches))
@@ -229,7 +234,7 @@ class NxdEngine(Engine):
                 "use_fp32_grad_acc": True,
                 "use_master_weights_in_ckpt": True,
             },
-            activation_checkpoint_config=DecoderLayer if recipe.compute.activation_checkpointing == "full" else None,
+            activation_checkpoint_config=_COMPUTED_AGAIN[recipe.compute.activation_checkpointing],
             # which parameters need it is noted at each of them: heads' norms do without it, too
             sequence_parallel=layout.tp > 1,
         )

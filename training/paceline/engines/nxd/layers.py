@@ -65,7 +65,9 @@ def share(model: CausalLM, plan: ShardingPlan, chosen: Parallelism) -> Holdings:
             model.lm_head.weight = model.model.embed_tokens.weight
         sharing.mark_partial_gradients(plan)
     return {
-        name: sharing.held.get(name, Holding(name=name, global_shape=tuple(parameter.shape), offset=(0,) * parameter.dim()))
+        name: sharing.held.get(
+            name, Holding(name=name, global_shape=tuple(parameter.shape), offset=(0,) * parameter.dim())
+        )
         for name, parameter in model.named_parameters()
     }
 
@@ -179,7 +181,9 @@ class SharedHeads(nn.Module):
         weight = mappings.copy_to_tensor_model_parallel_region(self.weight, process_group=holders)
         if self.bias is None:
             return F.linear(entered, weight)
-        return F.linear(entered, weight, mappings.copy_to_tensor_model_parallel_region(self.bias, process_group=holders))
+        return F.linear(
+            entered, weight, mappings.copy_to_tensor_model_parallel_region(self.bias, process_group=holders)
+        )
 
 
 class ParallelLora(nn.Module):

@@ -95,8 +95,6 @@ class Pipeline(Passes):
             "manual_pp_loss_fn": self._loss,
             "use_zero1_optimizer": True,
             "use_optimizer_wrapper": True,
-            # its other way expects the store of the default group to be a bare TCPStore, and ours has a prefix
-            "_use_gloo_for_metadata_comm": True,
         }
         self._trained = nxd.initialize_parallel_model(config, lambda: as_list(model))
 

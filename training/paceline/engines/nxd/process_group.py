@@ -6,6 +6,7 @@ With NXD_CPU_MODE=1 everything is gloo, as in NeuronX Distributed itself (its `u
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import cast
 
 import torch.distributed as dist
@@ -49,8 +50,7 @@ def _open(store: Store, rank: int, world_size: int) -> dist.ProcessGroup:
     if on_cpu():
         dist.init_process_group("gloo", store=store, rank=rank, world_size=world_size)
     else:
-        import torch_xla.distributed.xla_backend  # registers `xla`
-
+        import_module("torch_xla.distributed.xla_backend")  # registers `xla`
         dist.init_process_group("xla", store=store, rank=rank, world_size=world_size)
     return cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from neuronx_distributed.parallel_layers import parallel_state, regions
 from torch import Tensor
+
+from neuronx_distributed.parallel_layers import parallel_state, regions
 
 
 def nki_ring_attn_func(

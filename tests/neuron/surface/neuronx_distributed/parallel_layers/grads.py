@@ -8,8 +8,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch_xla.core.xla_model as xm
-from neuronx_distributed.parallel_layers import parallel_state
 from torch import Tensor
+
+from neuronx_distributed.parallel_layers import parallel_state
 
 
 def gradient(parameter: Any) -> Tensor | None:
@@ -38,7 +39,9 @@ def norm(shards: Sequence[Any], sharding_groups: list[list[int]]) -> Tensor:
     total = torch.zeros(1)
     for shard in shards:
         if not getattr(shard, "shared", False):
-            copies = 1 if getattr(shard, "tensor_model_parallel", False) else parallel_state.get_tensor_model_parallel_size()
+            copies = (
+                1 if getattr(shard, "tensor_model_parallel", False) else parallel_state.get_tensor_model_parallel_size()
+            )
             total += shard.grad.square().sum() / copies
     dist.all_reduce(total, group=parallel_state.get_tensor_model_parallel_group())
     dist.all_reduce(total, group=parallel_state.get_pipeline_model_parallel_group())

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from neuronx_distributed.parallel_layers import regions
-from neuronx_distributed.parallel_layers.parallel_state import get_tensor_model_parallel_group
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.nn import init
+
+from neuronx_distributed.parallel_layers import regions
+from neuronx_distributed.parallel_layers.parallel_state import get_tensor_model_parallel_group
 
 
 def mark(parameter: nn.Parameter, dimension: int) -> nn.Parameter:
@@ -92,7 +93,9 @@ class ColumnParallelLinear(nn.Module):
     def forward(self, input: Tensor, slice_indices: Tensor | None = None) -> Tensor:
         whole = self.sequence_dimension is None
         entered = (
-            regions.copy(input, self.group) if whole else regions.gather(input, self.sequence_dimension or 0, self.group)
+            regions.copy(input, self.group)
+            if whole
+            else regions.gather(input, self.sequence_dimension or 0, self.group)
         )
         return F.linear(entered, self.weight, self.bias)
 

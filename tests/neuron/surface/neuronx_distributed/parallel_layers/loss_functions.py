@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from neuronx_distributed.parallel_layers.parallel_state import get_tensor_model_parallel_group
 from torch import Tensor
+
+from neuronx_distributed.parallel_layers.parallel_state import get_tensor_model_parallel_group
 
 
 def parallel_cross_entropy(vocab_parallel_logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:

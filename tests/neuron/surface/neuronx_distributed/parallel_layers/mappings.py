@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from neuronx_distributed.parallel_layers import regions
-from neuronx_distributed.parallel_layers.parallel_state import get_tensor_model_parallel_group
 from torch import Tensor
 from torch.distributed import ProcessGroup
+
+from neuronx_distributed.parallel_layers import regions
+from neuronx_distributed.parallel_layers.parallel_state import get_tensor_model_parallel_group
 
 
 def copy_to_tensor_model_parallel_region(input_: Tensor, process_group: ProcessGroup | None = None) -> Tensor:

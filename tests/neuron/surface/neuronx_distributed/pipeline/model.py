@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from neuronx_distributed.parallel_layers import parallel_state
 from torch import Tensor, nn
+
+from neuronx_distributed.parallel_layers import parallel_state
+
 
 class NxDPPModel(nn.Module):
     def __init__(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from neuronx_distributed.pipeline.model import NxDPPModel
 from torch import Tensor, nn
+
+from neuronx_distributed.pipeline.model import NxDPPModel
 
 
 class NxDModel(nn.Module):

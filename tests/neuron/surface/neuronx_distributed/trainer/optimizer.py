@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from neuronx_distributed.parallel_layers import grads
 from torch import Tensor
 from torch.optim import Optimizer
 from torch_xla.distributed.zero_redundancy_optimizer import ZeroRedundancyOptimizer
+
+from neuronx_distributed.parallel_layers import grads
 
 
 class NeuronZero1Optimizer(ZeroRedundancyOptimizer):

@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any
 
 import torch_xla.core.xla_model as xm
+from torch.utils.checkpoint import checkpoint
+
 from neuronx_distributed.parallel_layers import parallel_state
 from neuronx_distributed.pipeline.model import NxDPPModel
 from neuronx_distributed.trainer.model import NxDModel
 from neuronx_distributed.trainer.optimizer import NeuronZero1Optimizer, NxDOptimizer
-from torch.utils.checkpoint import checkpoint
 
 
 def neuronx_distributed_config(

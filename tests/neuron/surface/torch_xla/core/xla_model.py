@@ -27,7 +27,7 @@ def mark_step(wait: bool = False, reset_scope: bool = True) -> None:
         closure(*args)
 
 
-def wait_device_ops(devices: Sequence[str] = []) -> None:  # noqa: B006  # as it is there
+def wait_device_ops(devices: Sequence[str] = []) -> None:  # as it is there
     """Nothing is ever under way."""
 
 
@@ -35,7 +35,7 @@ def add_step_closure(closure: Callable[..., Any], args: tuple[Any, ...] = (), ru
     _closures.append((closure, args))
 
 
-def rendezvous(tag: str, payload: bytes = b"", replicas: Sequence[int] = []) -> None:  # noqa: B006
+def rendezvous(tag: str, payload: bytes = b"", replicas: Sequence[int] = []) -> None:
     dist.barrier()
 
 

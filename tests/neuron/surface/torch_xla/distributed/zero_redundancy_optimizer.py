@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-import torch_xla.core.xla_model as xm
-import torch_xla.runtime as xr
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+import torch_xla.core.xla_model as xm
+import torch_xla.runtime as xr
 
 
 class ZeroRedundancyOptimizer(Optimizer):
