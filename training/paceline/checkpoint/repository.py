@@ -3,9 +3,11 @@
     <root>/step-00000020/rank-00000.generation-0003.safetensors   one shard file per rank
     <root>/step-00000020/manifest.json                            its presence commits the checkpoint
     <root>/latest.json                                            a hint, never trusted by itself
+    <root>/generations/00000003.json                              who trains in generation 3, since it was opened
 
 A file carries the generation that wrote it: what a node that was lost still uploads can never alter a checkpoint that
-a later generation has committed.
+a later generation has committed. A coordinator that was cut off, and knows nothing of a later generation, finds it
+claimed here and commits nothing.
 
 Readers trust manifests only. A checkpoint without one, with a short file or a wrong hash does not exist; the next
 older one is taken, and the caller is told why.
@@ -18,8 +20,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 
-from pydantic import ValidationError
-
 from paceline.clients.object_store import ObjectStore
 from paceline.spec.errors import CheckpointError
 from paceline.spec.manifest import (
@@ -31,6 +31,9 @@ from paceline.spec.manifest import (
     LatestPointer,
 )
 
+_GENERATIONS = "generations/"
+_GENERATION = re.compile(rf"{_GENERATIONS}(\d{{8,}})\.json")
+_SUPERSEDED_HINT = "another coordinator of this run decides; this one was cut off: end it"
 _FILE = re.compile(r"step-(\d{8,})/([^/]+)")
 Rejected = Callable[[int | None, str, str], None]
 
@@ -60,10 +63,41 @@ class CheckpointRepository:
         self.store.put(f"{step_folder(step)}/{name}", content)
         return CheckpointFile(name=name, bytes=len(content), sha256=digest, rank=rank)
 
-    def commit(self, manifest: CheckpointManifest) -> None:
-        """Make the checkpoint exist: manifest first, pointer after it."""
+    def claim(self, generation: int, content: bytes) -> None:
+        """Say that `generation`, which `content` describes, is in force: none before it can commit any more.
+
+        Raises CheckpointError when a later one is in force, or another one of this number. Done again it changes
+        nothing.
+        """
+        self._refuse_older_than_claimed(generation)
+        key = f"{_GENERATIONS}{generation:08d}.json"
+        try:
+            self.store.create(key, content)
+        except FileExistsError:
+            if self.store.get(key) != content:
+                raise CheckpointError(
+                    f"{self.store.uri}: another generation {generation} is in force", _SUPERSEDED_HINT
+                ) from None
+
+    def newest_claimed(self) -> int | None:
+        """The last generation that was claimed."""
+        claimed = [int(found[1]) for key in self.store.list(_GENERATIONS) if (found := _GENERATION.fullmatch(key))]
+        return max(claimed, default=None)
+
+    def _refuse_older_than_claimed(self, generation: int) -> None:
+        newest = self.newest_claimed()
+        if newest is not None and newest > generation:
+            raise CheckpointError(
+                f"{self.store.uri}: generation {newest} has taken over from generation {generation}", _SUPERSEDED_HINT
+            )
+
+    def commit(self, manifest: CheckpointManifest, *, generation: int | None = None) -> None:
+        """Make the checkpoint exist: manifest first, pointer after it. CheckpointError when a generation later than
+        the `generation` of who commits was claimed."""
+        if generation is not None:
+            self._refuse_older_than_claimed(generation)
         key = f"{step_folder(manifest.step)}/{MANIFEST_NAME}"
-        self.store.put(key, manifest.model_dump_json(indent=1).encode())
+        self.store.put(key, manifest.to_file())
         pointer = LatestPointer(step=manifest.step, manifest=key)
         self.store.put(LATEST_NAME, pointer.model_dump_json().encode())
 
@@ -75,13 +109,13 @@ class CheckpointRepository:
         """The manifest of `step`; CheckpointError when there is none or it is not one."""
         key = f"{step_folder(step)}/{MANIFEST_NAME}"
         try:
-            manifest = CheckpointManifest.model_validate_json(self.store.get(key))
+            manifest = CheckpointManifest.from_file(self.store.get(key))
         except FileNotFoundError as cause:
             raise CheckpointError(
                 f"{self.uri(step)}: no manifest, so there is no checkpoint",
                 "`paceline checkpoint ls` shows what there is",
             ) from cause
-        except (ValidationError, UnicodeDecodeError) as cause:
+        except ValueError as cause:
             raise CheckpointError(f"{self.uri(step)}: the manifest is damaged", "take an older checkpoint") from cause
         if manifest.step != step:
             raise CheckpointError(

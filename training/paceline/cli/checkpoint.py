@@ -11,7 +11,9 @@ import typer
 from paceline.cli.console import Output, OutputOption, print_json, print_table, progress_bars
 
 if TYPE_CHECKING:
+    from paceline.checkpoint.convert import Progress
     from paceline.checkpoint.repository import CheckpointRepository
+    from paceline.spec.manifest import CheckpointManifest
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Durable checkpoints.")
 
@@ -28,12 +30,25 @@ class WeightType(StrEnum):
 
 Root = Annotated[str, typer.Argument(metavar="ROOT", help="Where a run keeps its checkpoints: a directory or s3://.")]
 
+Source = Annotated[Path, typer.Argument(metavar="SOURCE", help="A Hugging Face directory, or a GGUF file.")]
+Dtype = Annotated[
+    WeightType | None, typer.Option(help="The type of the weights; what an imported model had, or float32.")
+]
+MaxFileGib = Annotated[float, typer.Option(min=1e-6, help="Split the weights into files of at most this size.")]
+
 
 @app.command("ls")
 def ls(root: Root, output: OutputOption = Output.TEXT) -> None:
-    """List the committed checkpoints under ROOT, newest first."""
+    """List the committed checkpoints under ROOT, newest first. One whose manifest cannot be read is told on stderr."""
+    from paceline.spec.errors import CheckpointError
+
     repository = _repository(root)
-    manifests = [repository.manifest(step) for step in repository.steps()]
+    manifests = []
+    for step in repository.steps():
+        try:
+            manifests.append(repository.manifest(step))
+        except CheckpointError as error:
+            typer.echo(f"warning: {error.problems[0].message}", err=True)
     if output is Output.JSON:
         print_json([manifest.model_dump(mode="json") for manifest in manifests])
         return
@@ -54,16 +69,42 @@ def ls(root: Root, output: OutputOption = Output.TEXT) -> None:
 def verify(
     root: Root,
     step: Annotated[int | None, typer.Option(help="The checkpoint after this step; the newest if not given.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every checkpoint, newest first.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Read a checkpoint and compare every file with the hash in its manifest."""
+    """Read checkpoints and compare every file with the hash in their manifests. Exit code 1 when one is damaged."""
+    from paceline.spec.errors import CheckpointError
+
+    if every and step is not None:
+        raise typer.BadParameter("give a step, or --all")
     repository = _repository(root)
-    manifest = repository.verify(_newest(repository, root) if step is None else step)
-    total = sum(file.bytes for file in manifest.files)
+    newest = _newest(repository, root)
+    steps = repository.steps() if every else [newest if step is None else step]
+    results: list[dict[str, object]] = []
+    damaged: list[CheckpointError] = []
+    with progress_bars() as progress:
+        for number, each in enumerate(steps):
+            progress("verify checkpoints", number, len(steps))
+            try:
+                manifest = repository.verify(each)
+            except CheckpointError as error:
+                damaged.append(error)
+                results.append({"step": each, "verified": False, "reason": error.problems[0].message})
+            else:
+                total = sum(file.bytes for file in manifest.files)
+                results.append({"step": each, "files": len(manifest.files), "bytes": total, "verified": True})
+        progress("verify checkpoints", len(steps), len(steps))
     if output is Output.JSON:
-        print_json({"step": manifest.step, "files": len(manifest.files), "bytes": total, "verified": True})
+        print_json(results if every else results[0])
     else:
-        typer.echo(f"step {manifest.step}: {len(manifest.files)} files, {total:,} bytes, every hash as in the manifest")
+        for result in results:
+            if result["verified"]:
+                sizes = f"{result['files']} files, {result['bytes']:,} bytes"
+                typer.echo(f"step {result['step']}: {sizes}, every hash as in the manifest")
+            else:
+                typer.echo(f"step {result['step']}: damaged")
+    if damaged:
+        raise CheckpointError.of([problem for error in damaged for problem in error.problems])
 
 
 @app.command("prune")
@@ -94,24 +135,14 @@ def prune(
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A Hugging Face directory, or a GGUF file.")],
+    source: Source,
     root: Annotated[str, typer.Argument(metavar="ROOT", help="Where to keep it: a directory or s3://.")],
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Make a model a checkpoint, for recipes to start from with `model.weights`."""
-    import tempfile
-
-    from paceline.checkpoint.convert import import_model
-    from paceline.checkpoint.gguf import convert
-
     repository = _repository(root)
-    with progress_bars() as progress, tempfile.TemporaryDirectory(prefix="paceline-gguf-") as scratch:
-        directory = source
-        if source.suffix == ".gguf":
-            directory = Path(scratch) / source.stem
-            directory.mkdir()
-            convert(source, directory, largest_file=5 * GIBIBYTE, progress=progress)
-        manifest = import_model(directory, repository, progress=progress)
+    with progress_bars() as progress:
+        manifest = _import(source, repository, progress)
     if output is Output.JSON:
         print_json(manifest.model_dump(mode="json"))
     else:
@@ -124,10 +155,8 @@ def export(
     root: Root,
     directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="The Hugging Face directory to make.")],
     step: Annotated[int | None, typer.Option(help="The checkpoint after this step; the newest if not given.")] = None,
-    dtype: Annotated[
-        WeightType | None, typer.Option(help="The type of the weights; what an imported model had, or float32.")
-    ] = None,
-    max_file_gib: Annotated[float, typer.Option(help="Split the weights into files of at most this size.")] = 5.0,
+    dtype: Dtype = None,
+    max_file_gib: MaxFileGib = 5.0,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Write a checkpoint's model as Hugging Face keeps it."""
@@ -144,9 +173,58 @@ def export(
             largest_file=int(max_file_gib * GIBIBYTE),
             progress=progress,
         )
+    _show_files({"step": manifest.step}, directory, output)
+
+
+@app.command("convert")
+def convert(
+    source: Source,
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="The Hugging Face directory to make.")],
+    dtype: Dtype = None,
+    max_file_gib: MaxFileGib = 5.0,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Write a model once more as Hugging Face keeps it: out of GGUF, in another type, or in files of another size.
+
+    What `import` and `export` do, by way of the temporary directory (TMPDIR).
+    """
+    import tempfile
+
+    from paceline.checkpoint.convert import export_model
+
+    with progress_bars() as progress, tempfile.TemporaryDirectory(prefix="paceline-convert-") as scratch:
+        repository = _repository(scratch)
+        export_model(
+            repository,
+            _import(source, repository, progress),
+            directory,
+            dtype=dtype.value if dtype else None,
+            largest_file=int(max_file_gib * GIBIBYTE),
+            progress=progress,
+        )
+    _show_files({}, directory, output)
+
+
+def _import(source: Path, repository: CheckpointRepository, progress: Progress) -> CheckpointManifest:
+    """Commit the model in `source`, a Hugging Face directory or a GGUF file, as step 0."""
+    import tempfile
+
+    from paceline.checkpoint import gguf
+    from paceline.checkpoint.convert import import_model
+
+    if source.suffix != ".gguf":
+        return import_model(source, repository, progress=progress)
+    with tempfile.TemporaryDirectory(prefix="paceline-gguf-") as scratch:
+        directory = Path(scratch) / source.stem
+        directory.mkdir()
+        gguf.convert(source, directory, largest_file=5 * GIBIBYTE, progress=progress)
+        return import_model(directory, repository, progress=progress)
+
+
+def _show_files(said: dict[str, object], directory: Path, output: Output) -> None:
     files = {path.name: path.stat().st_size for path in sorted(directory.iterdir())}
     if output is Output.JSON:
-        print_json({"step": manifest.step, "directory": str(directory), "files": files})
+        print_json({**said, "directory": str(directory), "files": files})
     else:
         print_table(("file", "bytes"), [(name, f"{size:,}") for name, size in files.items()])
 

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 import paceline
-from paceline.cli import catalog, checkpoint, data, heal, images, node, recipe, team
+from paceline.cli import catalog, chaos, checkpoint, data, heal, images, node, recipe, team
 from paceline.cli.agent import agent
 from paceline.cli.console import print_error
 from paceline.cli.controller import controller
@@ -87,6 +87,7 @@ app.add_typer(catalog.app, name="catalog")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")
 app.add_typer(checkpoint.app, name="checkpoint")
+app.add_typer(chaos.app, name="chaos")
 app.add_typer(team.app, name="team")
 app.add_typer(images.app, name="images")
 app.add_typer(heal.app, name="heal")

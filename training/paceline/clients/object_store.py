@@ -32,6 +32,10 @@ class ObjectStore(Protocol):
 
     def put(self, key: str, content: Bytes) -> None: ...
 
+    def create(self, key: str, content: Bytes) -> None:
+        """As `put`, but FileExistsError when there is such a key: of two who create it one succeeds."""
+        ...
+
     def get(self, key: str) -> bytes:
         """The content; FileNotFoundError when there is no such key."""
         ...
@@ -55,6 +59,16 @@ class DirectoryStore:
         self.uri = f"file://{self.root}"
 
     def put(self, key: str, content: Bytes) -> None:
+        with self._written(key, content) as temporary:
+            temporary.replace(self.root / key)
+
+    def create(self, key: str, content: Bytes) -> None:
+        with self._written(key, content) as temporary:
+            (self.root / key).hardlink_to(temporary)
+
+    @contextmanager
+    def _written(self, key: str, content: Bytes) -> Iterator[Path]:
+        """A file beside the place of `key` with the whole content; gone afterwards, Ctrl-C or not."""
         target = self.root / key
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
@@ -63,10 +77,9 @@ class DirectoryStore:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(target)
-        except BaseException:  # Ctrl-C too: half a file is not left behind
+            yield temporary
+        finally:
             temporary.unlink(missing_ok=True)
-            raise
 
     def get(self, key: str) -> bytes:
         return (self.root / key).read_bytes()
@@ -102,6 +115,10 @@ class BucketStore:
         with self._translated(key):
             self._client.upload_fileobj(io.BytesIO(content), self.bucket, self.prefix + key)
 
+    def create(self, key: str, content: Bytes) -> None:
+        with self._translated(key):
+            self._client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=bytes(content), IfNoneMatch="*")
+
     def get(self, key: str) -> bytes:
         with self._translated(key):
             return self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"].read()
@@ -125,7 +142,8 @@ class BucketStore:
 
     @contextmanager
     def _translated(self, key: str = "") -> Iterator[None]:
-        """What the SDK raises, in our words: FileNotFoundError for a missing key, else StorageError."""
+        """What the SDK raises, in our words: FileNotFoundError for a missing key, FileExistsError for one that must
+        not be there, else StorageError."""
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -136,6 +154,8 @@ class BucketStore:
             error = cause.response.get("Error", {})
             if error.get("Code") in ("404", "NoSuchKey", "NotFound"):
                 raise FileNotFoundError(where) from cause
+            if error.get("Code") == "PreconditionFailed":
+                raise FileExistsError(where) from cause
             raise StorageError(f"{where}: {error.get('Code')}: {error.get('Message')}", _REFUSED_HINT) from cause
         except (BotoCoreError, Boto3Error) as cause:
             raise StorageError(f"{where}: {cause}", _UNREACHABLE_HINT) from cause

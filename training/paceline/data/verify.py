@@ -125,10 +125,10 @@ def read_states(checkpoints: str) -> Iterator[TrainerState]:
     for key in store.list():
         if key.endswith(f"/{MANIFEST_NAME}"):
             try:
-                yield CheckpointManifest.model_validate_json(store.get(key)).trainer
-            except ValidationError as cause:
+                yield CheckpointManifest.from_file(store.get(key)).trainer
+            except ValueError as cause:
                 raise DataError(
-                    f"{store.uri}/{key}: not a checkpoint's manifest: {cause.errors()[0]['msg']}",
+                    f"{store.uri}/{key}: not a checkpoint's manifest: it is damaged",
                     "remove that checkpoint, or restore it from a copy",
                 ) from cause
 

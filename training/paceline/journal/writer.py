@@ -14,6 +14,8 @@ from typing import Any
 
 from paceline.spec.events import Event, now
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a person's share of it, the limit of a process
+
 
 class Journal:
     """One producer's file in the journal directory of a run. `generation` is stamped on every event."""
@@ -49,7 +51,7 @@ class Journal:
             while self._unwritten:
                 del self._unwritten[: os.write(self._fd, self._unwritten)]
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in _NO_ROOM:
                 raise
 
 

@@ -11,8 +11,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import paceline
@@ -30,7 +29,7 @@ from paceline.journal.writer import Journal
 from paceline.launch.job import RunRequest, render
 from paceline.launch.local.drive import drive
 from paceline.launch.local.run import LocalRun
-from paceline.local.aws.server import EmbeddedAws
+from paceline.local.aws.server import EmbeddedAws, surrounded_by
 from paceline.local.cdk import Cdk, Progress
 from paceline.local.steps import Steps
 from paceline.recipe.load import load
@@ -68,7 +67,7 @@ class Demo:
             aws.start()
             self._steps.note(f"{aws.url}, account {home.account}, {home.region}; state in {aws.directory}")
         try:
-            with _environment(aws):
+            with surrounded_by(aws.environment()):
                 with self._steps.step(f"deploy the team {TEAM} with the CDK CLI"):
                     self._deploy(aws, Cdk(repository, environment=os.environ, log=log, on_progress=self._tell_stack))
                 with self._steps.step("prepare the documentation of this Python as training data"):
@@ -224,19 +223,6 @@ class _Watcher:
             self._struck = True
             self._journal.emit(ev.FaultInjected, fault="node_kill", target=self._node)
             self._run.kill_node(self._node)
-
-
-@contextmanager
-def _environment(aws: EmbeddedAws) -> Iterator[None]:
-    """This process and its children speak to the embedded AWS."""
-    before, there = dict(os.environ), aws.environment()
-    os.environ.clear()
-    os.environ.update(there)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _parameter(aws: EmbeddedAws, name: str) -> str:

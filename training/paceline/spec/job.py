@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from paceline.spec.base import Record
 from paceline.spec.manifest import BaseModelRecord
@@ -16,11 +16,20 @@ class Timeouts(Record):
     heartbeat_interval: float = Field(default=0.25, gt=0, description="between two reports of a node")
     node_lost: float = Field(default=6.0, gt=0, description="silence after which a node counts as lost")
     disconnect_grace: float = Field(default=0.1, ge=0, description="a closed connection may come back within this")
+    lease: float = Field(
+        default=20.0, gt=0, description="a node that no coordinator has heard for so long stops training"
+    )
     full_house: float = Field(default=20.0, ge=0, description="waiting at the start for the spares, once nodes suffice")
     membership: float = Field(default=120.0, gt=0, description="waiting for enough nodes before the run fails")
     drain: float = Field(default=60.0, gt=0, description="last snapshot and its upload when the run ends")
     hang_floor: float = Field(default=5.0, gt=0, description="the shortest time without progress that is a hang")
     start: float = Field(default=1800.0, gt=0, description="to the first step of a run; compiling is part of it")
+
+    @model_validator(mode="after")
+    def _lease_fits(self) -> Self:
+        if not self.node_lost < self.lease < self.membership:
+            raise ValueError("a lease is longer than a node is given to report, and shorter than a run waits for nodes")
+        return self
 
 
 class JobSpec(Record):

@@ -7,6 +7,7 @@ that the thing does not exist.
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from paceline.spec.base import Record
 
 MANIFEST_NAME = "manifest.json"
 LATEST_NAME = "latest.json"
+_SEAL = re.compile(rb',\n "seal": "([0-9a-f]{64})"\n}\Z')
 
 
 class FileRecord(Record):
@@ -139,11 +141,28 @@ class CheckpointManifest(Record):
     assets: tuple[FileRecord, ...] = Field(default=(), description="files of the model beside its tensors")
     base: BaseModelRecord | None = Field(default=None, description="the model that training started from")
     adapter: dict[str, Any] | None = Field(default=None, description="of the recipe; null: all parameters learned")
+    seal: str | None = Field(default=None, description="SHA-256 of the file without this line; none in older ones")
 
     @property
     def weights_sha256(self) -> str:
         """The identity of what the files hold."""
         return hashlib.sha256("\n".join(file.sha256 for file in self.files).encode()).hexdigest()
+
+    def to_file(self) -> bytes:
+        """The file's content, sealed. The seal is over bytes, so that it holds whatever fields later versions have."""
+        text = self.model_dump_json(indent=1, exclude={"seal"}).encode()
+        return text.removesuffix(b"\n}") + f',\n "seal": "{hashlib.sha256(text).hexdigest()}"\n}}'.encode()
+
+    @classmethod
+    def from_file(cls, content: bytes) -> CheckpointManifest:
+        """The manifest in a file; ValueError when it is none, or not what was sealed."""
+        manifest = cls.model_validate_json(content)
+        if manifest.seal is not None:
+            found = _SEAL.search(content)
+            sealed = b"" if found is None else content[: found.start()] + b"\n}"
+            if found is None or hashlib.sha256(sealed).hexdigest().encode() != found[1]:
+                raise ValueError("its seal does not match")
+        return manifest.model_copy(update={"seal": None})
 
 
 class LatestPointer(Record):

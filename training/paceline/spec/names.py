@@ -47,6 +47,9 @@ HEALTH_SOCKET = "health.sock"
 # Environment of every process of a run.
 ENV_RUN_TOKEN = "PACELINE_RUN_TOKEN"
 
+# Environment of a node's supervisor: which nodes are lost together with it (a rack, a leaf switch, a zone).
+ENV_FAILURE_DOMAIN = "PACELINE_FAILURE_DOMAIN"
+
 
 def parameter_path(team: str, name: str) -> str:
     """The SSM parameter under which a stack publishes `name` for readers outside CloudFormation."""

@@ -1,5 +1,8 @@
 """Commit checkpoints: when every rank's file of a step is durable, write the manifest.
 
+A generation is claimed in storage when it is opened, and only its coordinator, or one that knows of it, commits: where
+the network falls apart, the side that was left behind saves nothing over the other's work.
+
 The files come from the nodes' reports, so a successor of the coordinator goes on where its predecessor stopped.
 """
 
@@ -18,7 +21,8 @@ from paceline.spec.errors import CheckpointError, PacelineError
 from paceline.spec.events import CheckpointCommitted, CheckpointFailed, CheckpointRejected, now
 from paceline.spec.job import JobSpec
 from paceline.spec.manifest import CheckpointManifest
-from paceline.supervise.protocol import Failure, NodeStatus, PersistedShard
+from paceline.supervise.membership import is_superseded
+from paceline.supervise.protocol import Assignment, Failure, NodeStatus, PersistedShard
 
 _RETRY_SECONDS = 1.0
 
@@ -34,9 +38,13 @@ class Committer:
         self._committing: asyncio.Task[None] | None = None
         self._parent: int | None = None
         self._refused: set[tuple[int, int]] = set()
+        self._claimed: int | None = None
+        self._asked: int | None = None
+        self._claiming: asyncio.Task[None] | None = None
         self._verifying: asyncio.Task[None] | None = None
         self.is_verified = False
         self.knows_durable = False
+        self.first_generation = 0
         self.durable_step: int | None = None
         self.committed_step = -1
         self.failure = "no node saved it"
@@ -57,6 +65,8 @@ class Committer:
         self.durable_step = None
         if manifest is not None:
             self.durable_step = self._parent = self.committed_step = manifest.step
+        claimed = self._open().newest_claimed()
+        self.first_generation = 0 if claimed is None else claimed + 1
         self.is_verified, self.knows_durable = verified, True
 
     def verify_durable(self) -> None:
@@ -71,23 +81,38 @@ class Committer:
             self.failure = Failure.of(error).message
             await asyncio.sleep(_RETRY_SECONDS)
 
-    def step(self, statuses: Sequence[NodeStatus]) -> None:
+    def step(self, statuses: Sequence[NodeStatus], assignment: Assignment | None) -> None:
         """Look at what the nodes have made durable and commit what is complete; what storage refused once is not
-        tried again: it costs the run that checkpoint."""
-        if self.busy:
+        tried again: it costs the run that checkpoint. Files that `assignment` went back behind are left alone."""
+        if self.busy or assignment is None:
             return
         by_step: dict[tuple[int, int], dict[int, PersistedShard]] = {}
         for status in statuses:
             for shard in status.persisted:
-                if shard.step > self.committed_step:
+                if shard.step > self.committed_step and not is_superseded(shard, assignment):
                     by_step.setdefault((shard.step, shard.generation), {})[shard.file.rank] = shard
         complete = {key for key, shards in by_step.items() if _is_whole(shards)} - self._refused
         if complete:
             shards = by_step[min(complete)]
             files = [shards[rank] for rank in sorted(shards)]
-            self._committing = asyncio.get_running_loop().create_task(self._commit(files))
+            self._committing = asyncio.get_running_loop().create_task(self._commit(files, assignment))
 
-    async def _commit(self, shards: list[PersistedShard]) -> None:
+    def claim_soon(self, assignment: Assignment | None) -> None:
+        """Claim the generation in the background, once: training does not wait for storage."""
+        if assignment is not None and assignment.generation != self._asked:
+            self._asked = assignment.generation
+            self._claiming = asyncio.get_running_loop().create_task(self._claim_in_background(assignment))
+
+    async def _claim_in_background(self, assignment: Assignment) -> None:
+        with contextlib.suppress(OSError, PacelineError):  # what commits claims first, and tells why it cannot
+            await asyncio.to_thread(self._claim, assignment)
+
+    def _claim(self, assignment: Assignment) -> None:
+        if self._claimed != assignment.generation:
+            self._open().claim(assignment.generation, assignment.model_dump_json(indent=1).encode())
+            self._claimed = assignment.generation
+
+    async def _commit(self, shards: list[PersistedShard], assignment: Assignment) -> None:
         manifest = CheckpointManifest(
             run=self._job.run,
             created=now(),
@@ -106,7 +131,8 @@ class Committer:
         )
         try:
             repository = self._open()
-            await asyncio.to_thread(repository.commit, manifest)
+            await asyncio.to_thread(self._claim, assignment)
+            await asyncio.to_thread(repository.commit, manifest, generation=assignment.generation)
         except Exception as error:  # noqa: BLE001 - whatever storage says, training goes on and the reason is told
             self.failure = Failure.of(error).message
             self._refused.add((manifest.step, shards[0].generation))

@@ -24,11 +24,13 @@ from typing import Literal
 from pydantic import ValidationError
 
 from paceline.journal.writer import Journal
+from paceline.recipe.schema import Recipe
 from paceline.spec.events import RunFinished
 from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_RUN_TOKEN
 from paceline.supervise.commit import Committer
 from paceline.supervise.conduct import Conduct
+from paceline.supervise.fence import Fence
 from paceline.supervise.herald import Herald, next_generation
 from paceline.supervise.inquest import Inquest
 from paceline.supervise.membership import (
@@ -40,8 +42,19 @@ from paceline.supervise.membership import (
     plan_generation,
     wanted_change,
 )
+from paceline.supervise.pacing import Pacing
 from paceline.supervise.process import die_with_parent
-from paceline.supervise.protocol import Address, Assignment, Directive, Failure, NodeStatus, Report, WorkersStatus
+from paceline.supervise.protocol import (
+    STARTING,
+    Address,
+    Assignment,
+    Directive,
+    Failure,
+    Heard,
+    NodeStatus,
+    Report,
+    WorkersStatus,
+)
 from paceline.supervise.roster import Roster, Wire
 
 Outcome = Literal["completed", "stopped", "failed"]
@@ -67,8 +80,11 @@ class Coordinator:
         self._committer = Committer(job, self.journal)
         self._herald = Herald(job, self.journal)
         self._conduct = Conduct(clock)
+        self._pacing = Pacing(Recipe.model_validate(job.recipe).stragglers.action, self.journal)
         self._inquest = Inquest(job.timeouts, self.journal, Path(job.journal) / "evidence", clock)
-        self._first_generation = max(job.first_generation, next_generation(Path(job.journal)) if successor else 0)
+        opened = next_generation(Path(job.journal)) if successor else 0
+        self._first_generation = max(job.first_generation, opened)
+        self._fence = Fence(newest=opened - 1 if opened else None)
         self._assignment: Assignment | None = None
         self._pause: int | None = None
         self._started = self._waiting_since = clock()
@@ -97,6 +113,7 @@ class Coordinator:
         learning = asyncio.create_task(self._learn_what_is_durable())
         while self._outcome is None:
             self.step()
+            self._committer.claim_soon(self._assignment)
             await asyncio.sleep(_TICK_SECONDS)
         learning.cancel()
         await self._roster.dismiss()
@@ -120,7 +137,8 @@ class Coordinator:
                 if not hmac.compare_digest(report.token.encode(), self._token):
                     break
                 name = report.status.node
-                self.hear(report.status, writer)
+                if self.hear(report.status, writer):
+                    writer.write(Heard(sent=report.sent).model_dump_json().encode() + b"\n")
         except (ConnectionError, ValidationError, ValueError):
             pass  # a broken connection or a stranger: silence is judged by the clock
         finally:
@@ -129,15 +147,17 @@ class Coordinator:
                 grace = self.job.timeouts.disconnect_grace
                 asyncio.get_running_loop().call_later(grace + 0.001, self.step)
 
-    def hear(self, status: NodeStatus, wire: Wire) -> None:
-        """A node reported on `wire`, which leads back to it."""
-        self._roster.hear(status, wire)
+    def hear(self, status: NodeStatus, wire: Wire) -> bool:
+        """A node reported on `wire`, which leads back to it; whether that renews its lease."""
+        if not self._roster.hear(status, wire):
+            return False
         followed = status.following
         if followed is not None and (self._assignment is None or followed.generation > self._assignment.generation):
             # a successor learns from the nodes what its predecessor decided
             self._assignment = followed
             self.journal.generation = followed.generation
         self.step()
+        return True
 
     def request_stop(self) -> None:
         """Stop after the current step, with a last checkpoint; asked again, stop now."""
@@ -186,8 +206,11 @@ class Coordinator:
             self._end("stopped", "stopped before training began")
         elif self._committer.knows_durable:
             views = self._roster.views()
+            self._fence = self._fence.look(views)
+            if self._clock() - self._started > self.job.timeouts.lease:
+                self._fence = self._fence.outlive(views)
             self._roster.note_standing(views, self._assignment)
-            self._committer.step(self._roster.statuses())
+            self._committer.step(self._roster.statuses(), self._assignment)
             if not self._is_over(views):
                 self._open_if_needed(views)
             if self._outcome is None:
@@ -212,7 +235,7 @@ class Coordinator:
 
     def _open_if_needed(self, views: dict[str, NodeView]) -> None:
         if self._assignment is None:
-            self._plan(views, "start", lost=())
+            self._plan(views, STARTING, lost=())
             return
         faults = find_faults(self._assignment, views)
         if isinstance(faults, Waiting):
@@ -221,26 +244,32 @@ class Coordinator:
         if faults:
             self._heal(self._assignment, faults, views)
         elif self._has_paused(self._assignment, views):
-            change = wanted_change(self._assignment, views, self.job.sizes, self._conduct.avoid)
+            change = self._wanted_change(self._assignment, views)
             self._plan(views, change or "go on after a pause", lost=())
         else:
             self._waiting_since = self._clock()
+            self._pacing.look(self._assignment, views)
             self._change_if_wanted(self._assignment, views)
 
     def _heal(self, assignment: Assignment, faults: list[Fault], views: dict[str, NodeView]) -> None:
         if self._herald.faults(assignment.generation, faults):
-            self._conduct.note(faults, progressed=self._furthest() > assignment.restore.step)
+            progressed = self._furthest() > assignment.restore.step
+            self._conduct.note(faults, progressed=progressed)
+            if assignment.restore.source == "manifest" and not progressed:
+                self._committer.is_verified = False  # it may have been altered since: read it before it is taken again
         cause = "; ".join(f"{f.fault}: {f.where}" for f in faults)
         if self._stop_requests:
             self._end("stopped", f"stopped while healing ({cause})")
         elif (bug := self._conduct.verdict(faults)) is not None:
             self._end("failed", bug.message, bug.hint)
         else:
-            self._plan(views, cause, lost=tuple(f.where for f in faults if f.fault_class == "node_lost"))
+            good = min((f.good_step for f in faults if f.good_step is not None), default=None)
+            lost = tuple(f.where for f in faults if f.fault_class == "node_lost")
+            self._plan(views, cause, lost=lost, good_step=good)
 
     def _change_if_wanted(self, assignment: Assignment, views: dict[str, NodeView]) -> None:
         """A planned change waits until the next generation could open at once, then asks this one to pause."""
-        change = wanted_change(assignment, views, self.job.sizes, self._conduct.avoid)
+        change = self._wanted_change(assignment, views)
         if change is None or self._pause == assignment.generation:
             return
         staying = [v for v in views.values() if v.present and not v.status.leaving and v.status.failure is None]
@@ -250,27 +279,40 @@ class Coordinator:
         elif isinstance(self._planned(views, change), Assignment):
             self._pause = assignment.generation
 
+    def _wanted_change(self, assignment: Assignment, views: dict[str, NodeView]) -> str | None:
+        return wanted_change(assignment, views, self.job.sizes, self._avoid, self._pacing.unwanted)
+
+    @property
+    def _avoid(self) -> frozenset[str]:
+        """Nodes to use only when there are no others."""
+        return self._conduct.avoid | self._pacing.unwanted
+
     def _has_paused(self, assignment: Assignment, views: dict[str, NodeView]) -> bool:
         """Whether all workers ended after the same step because they were asked to, and not because the run ends."""
         ended = {w.state for w in self._workers(assignment, views)}
         whole = len(self._workers(assignment, views)) == len(assignment.members)
         return whole and "stopped" in ended and ended <= {"stopped", "completed"} and not self._stop_requests
 
-    def _planned(self, views: dict[str, NodeView], cause: str) -> Assignment | Waiting:
+    def _planned(self, views: dict[str, NodeView], cause: str, good_step: int | None = None) -> Assignment | Waiting:
         return plan_generation(
             sizes=self.job.sizes,
             workers_per_node=self.job.workers_per_node,
             previous=self._assignment,
-            first_generation=self._first_generation,
+            first_generation=max(self._first_generation, self._committer.first_generation),
             views=views,
             durable_step=self._committer.durable_step,
             cause=cause,
-            avoid=self._conduct.avoid,
+            avoid=self._avoid,
+            good_step=good_step,
         )
 
-    def _plan(self, views: dict[str, NodeView], cause: str, *, lost: tuple[str, ...]) -> None:
+    def _plan(
+        self, views: dict[str, NodeView], cause: str, *, lost: tuple[str, ...], good_step: int | None = None
+    ) -> None:
         """Open the next generation if it can be, give up if that takes too long."""
-        now, planned = self._clock(), self._planned(views, cause)
+        now, planned = self._clock(), self._planned(views, cause, good_step)
+        if isinstance(planned, Assignment):
+            planned = self._fence.hinders(planned) or planned
         if isinstance(planned, Waiting):
             if now - self._waiting_since > self.job.timeouts.membership:
                 self._end("failed", self._why_waiting(planned, views), _MORE_NODES_HINT)
@@ -278,6 +320,7 @@ class Coordinator:
             self._committer.verify_durable()
         elif not self._is_worth_waiting(views, now):
             previous, self._assignment = self._assignment, planned
+            self._fence = self._fence.open(planned)
             self._finishing, self._pause, self._waiting_since = None, None, now
             self._herald.opened(planned, previous, lost=lost)
 

@@ -9,29 +9,43 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from paceline.spec.events import EVERYBODY
-from paceline.supervise.protocol import Address, Assignment, HeldShard, Member, NodeStatus, Restore, ShardSource
+from paceline.supervise.protocol import (
+    Address,
+    Assignment,
+    HeldShard,
+    Member,
+    NodeStatus,
+    PersistedShard,
+    Restore,
+    ShardSource,
+)
+
+SILENT_CORRUPTION = "silent_corruption"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeView:
     """A node as the coordinator sees it. `present`: it reports; `suspected`: its connection broke a moment ago and
-    may come back, so nothing should be decided about it yet."""
+    may come back, so nothing should be decided about it yet; `lapsed`: it has been silent for longer than its lease,
+    so that its workers have stopped."""
 
     status: NodeStatus
     present: bool
     suspected: bool = False
+    lapsed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
     """Why a generation cannot go on. `node` is None where nobody can be named; `traceback` is that of a worker's own
-    exception."""
+    exception. The state of steps after `good_step` is not to be used; None: all of it may be."""
 
     node: str | None
     fault: str
     fault_class: str
     evidence: str
     traceback: str | None = None
+    good_step: int | None = None
 
     @property
     def where(self) -> str:
@@ -60,7 +74,7 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
             lost.append(_lost(member.node, "no reports from it"))
         elif view.suspected:
             suspected.append(member.node)
-        elif not _is_same_supervisor(member, view.status):
+        elif not is_same_supervisor(member, view.status):
             lost.append(_lost(member.node, "its supervisor was started again, without its workers and its memory"))
     if suspected and failed:
         evidence = f"connection closed, and the workers of {failed[0].status.node} lost it too"
@@ -69,6 +83,8 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
         return Waiting(reason=f"the connection to {', '.join(suspected)} broke a moment ago")
     if lost:
         return lost
+    if corrupted := next(filter(None, (_corrupted(assignment, view.status) for view in failed)), None):
+        return corrupted
     if unfit := _replaceable(assignment, views):
         return unfit
     return [
@@ -80,6 +96,26 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
             traceback=_traceback(view.status),
         )
         for view in failed
+    ]
+
+
+def _corrupted(assignment: Assignment, status: NodeStatus) -> list[Fault]:
+    """What the sentinel of a failed node's workers found. All ranks find the same."""
+    error = status.workers.error if status.workers is not None else None
+    if error is None or error.corruption is None:
+        return []
+    found = error.corruption
+    places = {rank // assignment.workers_per_node for rank in found.ranks}
+    nodes: list[str | None] = [assignment.members[place].node for place in sorted(places)]
+    return [
+        Fault(
+            node=node,
+            fault="silent corruption",
+            fault_class=SILENT_CORRUPTION,
+            evidence=found.reason,
+            good_step=found.good_step,
+        )
+        for node in nodes or [None]
     ]
 
 
@@ -110,6 +146,7 @@ def plan_generation(
     durable_step: int | None,
     cause: str,
     avoid: Collection[str] = (),
+    good_step: int | None = None,
 ) -> Assignment | Waiting:
     """The next generation over nodes that are present and ready.
 
@@ -117,9 +154,9 @@ def plan_generation(
     begins with no smaller one. Survivors keep their ranks, so their snapshots are where they are needed; vacant ranks
     go to spares, and to nodes in `avoid` only if there are no others; a member that is unfit keeps its rank only while
     nobody can take it, and an unfit node that is no member gets none. The state is the newest step of which every
-    rank's snapshot is in somebody's memory, else the newest durable checkpoint (`durable_step`, None when there is
-    none), else the beginning. `first_generation` is above all that were opened before by others than who asks: two
-    generations of one number could meet.
+    rank's snapshot is in somebody's memory, and none after `good_step`, else the newest durable checkpoint
+    (`durable_step`, None when there is none), else the beginning. `first_generation` is above all that were opened
+    before by others than who asks: two generations of one number could meet.
     """
     usable = {n: v.status for n, v in views.items() if v.present and not v.suspected and v.status.failure is None}
     before = {m.node for m in previous.members} if previous is not None else set()
@@ -147,32 +184,43 @@ def plan_generation(
         generation=max(first_generation, previous.generation + 1 if previous is not None else 0),
         members=members,
         workers_per_node=workers_per_node,
-        restore=choose_restore(previous, list(usable.values()), durable_step),
+        restore=choose_restore(previous, list(usable.values()), durable_step, good_step),
         cause=cause,
     )
 
 
 def wanted_change(
-    assignment: Assignment, views: Mapping[str, NodeView], sizes: Sequence[int], avoid: Collection[str]
+    assignment: Assignment,
+    views: Mapping[str, NodeView],
+    sizes: Sequence[int],
+    avoid: Collection[str],
+    unwanted: Collection[str] = (),
 ) -> str | None:
-    """Why a generation that is well should give way to another after its present step: a member's capacity ends, or
-    there are nodes to grow by."""
+    """Why a generation that is well should give way to another after its present step: a member's capacity ends, a
+    spare can take over from an unwanted one, or there are nodes to grow by."""
     members = {m.node for m in assignment.members}
     leaving = sorted(n for n in members if n in views and views[n].status.leaving)
     if leaving:
         return f"hand over: {', '.join(leaving)} leaves"
     joining = {n for n, v in views.items() if _could_join(v) and n not in members and n not in avoid}
+    if joining and (slow := sorted(members & set(unwanted))):
+        return f"hand over: {slow[0]} is slower than its peers"
     larger = [size for size in sizes if len(members) < size <= len(members) + len(joining)]
     return f"grow to {larger[0]} nodes" if larger else None
 
 
-def choose_restore(previous: Assignment | None, statuses: Sequence[NodeStatus], durable_step: int | None) -> Restore:
+def choose_restore(
+    previous: Assignment | None,
+    statuses: Sequence[NodeStatus],
+    durable_step: int | None,
+    good_step: int | None = None,
+) -> Restore:
     """Memory before disk, newer before older; never snapshots of two generations together: a step that was run
     again need not have given the same bits."""
     holders: dict[tuple[int, int], dict[int, tuple[NodeStatus, HeldShard]]] = {}
     for status in statuses:
         for shard in status.held:
-            if not _superseded(shard, previous):
+            if not is_superseded(shard, previous) and (good_step is None or shard.step <= good_step):
                 holders.setdefault((shard.step, shard.generation), {})[shard.rank] = (status, shard)
     whole = [key for key, by_rank in holders.items() if _is_whole([shard for _, shard in by_rank.values()])]
     if whole and (newest := max(whole))[0] >= (durable_step or 0):
@@ -192,23 +240,33 @@ def choose_restore(previous: Assignment | None, statuses: Sequence[NodeStatus], 
 
 
 def choose_buddies(assignment: Assignment, views: Mapping[str, NodeView]) -> dict[str, NodeStatus]:
-    """Who keeps the second copy of each member's snapshots: the next member of the ring; alone, any other node.
+    """Who keeps the second copy of each member's snapshots: another member, in another failure domain; alone, any
+    other node.
 
-    One that is suspected stays: without a buddy the trainer would go on with a single copy."""
+    In an order in which those of one domain stand together, each member's buddy comes as many places later as the
+    largest domain has members. So everybody keeps the copies of one, and no two of a domain are buddies unless it has
+    more than half of all. Without domains that is the next member. One that is suspected stays: without a buddy the
+    trainer would go on with a single copy."""
     present = {n: v.status for n, v in views.items() if v.present}
-    ring = [m.node for m in assignment.members]
-    if len(ring) == 1:
-        others = sorted(set(present) - set(ring))
-        return {ring[0]: present[others[0]]} if others and ring[0] in present else {}
-    following = zip(ring, ring[1:] + ring[:1], strict=True)
-    return {node: present[buddy] for node, buddy in following if node in present and buddy in present}
+    members = [m.node for m in assignment.members]
+    if len(members) == 1:
+        others = sorted(set(present) - set(members))
+        return {members[0]: present[others[0]]} if others and members[0] in present else {}
+    domains: dict[object, list[str]] = {}
+    for place, node in enumerate(members):
+        known = views[node].status.failure_domain if node in views else None
+        domains.setdefault(known or place, []).append(node)  # where nobody said, each is one of its own
+    ring = [node for nodes in domains.values() for node in nodes]
+    distance = max(map(len, domains.values())) if len(domains) > 1 else 1
+    buddies = zip(ring, ring[distance:] + ring[:distance], strict=True)
+    return {node: present[buddy] for node, buddy in buddies if node in present and buddy in present}
 
 
 def _lost(node: str, evidence: str) -> Fault:
     return Fault(node=node, fault="node lost", fault_class="node_lost", evidence=evidence)
 
 
-def _is_same_supervisor(member: Member, status: NodeStatus) -> bool:
+def is_same_supervisor(member: Member, status: NodeStatus) -> bool:
     """Whether `status` comes from the process that became the member, not from one started later on that node."""
     return (status.host, status.peer_port) == (member.host, member.peer_port)
 
@@ -239,7 +297,7 @@ def _keep_places(
     survivors = {
         member.node: member.first_rank // workers_per_node
         for member in (previous.members if previous is not None else ())
-        if member.node in staying and _is_same_supervisor(member, staying[member.node])
+        if member.node in staying and is_same_supervisor(member, staying[member.node])
     }
     willing = [n for n in staying if n not in avoid]
     offenders = sorted((n for n in staying if n in avoid), key=lambda node: (node not in survivors, node))
@@ -263,7 +321,7 @@ def _is_whole(shards: Sequence[HeldShard]) -> bool:
     return {shard.rank for shard in shards} == set(range(shards[0].world_size))
 
 
-def _superseded(shard: HeldShard, previous: Assignment | None) -> bool:
+def is_superseded(shard: HeldShard | PersistedShard, previous: Assignment | None) -> bool:
     """Whether a later generation went back behind this snapshot."""
     return previous is not None and shard.generation < previous.generation and shard.step > previous.restore.step
 

@@ -21,15 +21,18 @@ from paceline.data.transfer import fetch
 from paceline.journal.writer import Journal
 from paceline.spec.errors import DataError
 from paceline.spec.events import Activity, PhaseChanged
-from paceline.spec.health import Finding, Verdict
+from paceline.spec.health import Finding
 from paceline.spec.job import JobSpec
-from paceline.spec.names import ENV_RUN_TOKEN, HEALTH_SOCKET
+from paceline.spec.names import ENV_FAILURE_DOMAIN, ENV_RUN_TOKEN, HEALTH_SOCKET
 from paceline.supervise import peer
 from paceline.supervise.crew import Crew, worker_command
+from paceline.supervise.health_socket import hear_health
+from paceline.supervise.lease import Lease
 from paceline.supervise.memory import NodeMemory, is_snapshot
 from paceline.supervise.persist import Persister
 from paceline.supervise.process import die_with_parent, guarded
 from paceline.supervise.protocol import (
+    STARTING,
     Address,
     Assignment,
     Directive,
@@ -59,7 +62,8 @@ class NodeSupervisor:
         self.journal = Journal(Path(self.job.journal), run=self.job.run, producer=node, node=node)
         self.memory = NodeMemory(node, self.job.workers_per_node)
         self._left = asyncio.Event()
-        self._line = Line(self.job, token, self.status, self._reconcile)
+        self._lease = Lease(self.job.timeouts.lease)
+        self._line = Line(self.job, token, self.status, self._reconcile, self._lease)
         self._persister = Persister(self.job.checkpoints, self.journal, self._line.report_soon)
         self._replicator = Replicator(self.memory, self.journal, token, self._persister.released)
         self._server = peer.PeerServer(host, self.memory, token)
@@ -87,10 +91,11 @@ class NodeSupervisor:
         self._phase(Activity.INITIALISE)
         staging = guarded(self._stage())
         reporting = guarded(self._line.keep())
-        hearing = guarded(self._hear_health())
+        hearing = guarded(hear_health(self.directory / HEALTH_SOCKET, self._health_says))
+        watching = guarded(self._lease.watch(self._stop_unheard))
         await self._left.wait()
         self._replicator.stop()
-        for task in (staging, reporting, hearing, self._adopting, self._inspecting):
+        for task in (staging, reporting, hearing, watching, self._adopting, self._inspecting):
             if task is not None:
                 task.cancel()
         if self._spawning is not None:
@@ -171,10 +176,12 @@ class NodeSupervisor:
 
     def status(self) -> NodeStatus:
         """All that the coordinator needs to know, now."""
-        ready = self._standby is not None and self._standby.ready and self._staged and not self._is_adopting
+        free = self._staged and not self._is_adopting and self._lease.left > 0
+        ready = free and self._standby is not None and self._standby.ready
         return NodeStatus(
             node=self.node,
             host=self.host,
+            failure_domain=os.environ.get(ENV_FAILURE_DOMAIN),
             process_group=os.getpgrp(),
             peer_port=self._server.port,
             store_port=self._standby.store_port if self._standby is not None else None,
@@ -184,34 +191,23 @@ class NodeSupervisor:
             following=self._following,
             workers=self._workers_status(),
             held=tuple(self.memory.held()),
-            persisted=self._persister.persisted,
+            persisted=tuple(s for s in self._persister.persisted if s.step <= self._verified),
             uploading=self._persister.uploading,
             upload_failure=self._persister.failure,
             inspection=self._inspection,
             leaving=self._leaving,
         )
 
-    async def _hear_health(self) -> None:
-        """What the health agent of this node says, for as long as it lasts. An agent that is gone has not taken back
-        what it said."""
+    def _health_says(self, unfit: Finding | None) -> None:
+        self._unfit = unfit
+        self._line.report_soon()
 
-        async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                async for line in reader:
-                    self._unfit = Verdict.model_validate_json(line).unfit
-                    self._line.report_soon()
-            except (ConnectionError, ValueError):
-                pass  # a stranger, or half a line: what was heard before holds
-            finally:
-                writer.close()
-
-        try:
-            server = await asyncio.start_unix_server(hear, self.directory / HEALTH_SOCKET)
-        except OSError as error:  # a path that is too long for a socket
-            print(f"{self.directory / HEALTH_SOCKET}: {error}; no health agent is heard", file=sys.stderr)  # noqa: T201
-            return
-        async with server:
-            await server.serve_forever()
+    @property
+    def _verified(self) -> int:
+        """The newest step whose state was found right, as far as this node knows."""
+        if self._active is not None:
+            return self._active.verified
+        return self._following.restore.step if self._following is not None else -1
 
     def _workers_status(self) -> WorkersStatus | None:
         if self._following is None:
@@ -284,6 +280,13 @@ class NodeSupervisor:
         if old is not None:
             self._retire(old)
 
+    def _stop_unheard(self) -> None:
+        """Others may have been given this generation's place: train no more until a coordinator says so."""
+        if self._active is not None and self._active.state == "running":
+            self._leave_generation()
+            self._unpromoted = Failure(message=f"no coordinator heard this node for {self._lease.seconds:g} s")
+            self._line.report_soon()
+
     async def _adopt(self, assignment: Assignment, *, after: asyncio.Task[None] | None) -> None:
         """Bring the state here, promote the standbys.
 
@@ -295,13 +298,13 @@ class NodeSupervisor:
         if assignment is not self._following:
             return
         self.memory.forget_after(assignment.restore.step)
+        self._persister.forget_after(assignment.restore.step, assignment.generation)
         member = assignment.member(self.node)
         if member is None or member.peer_port != self._server.port:  # a predecessor on this node was meant
             self._phase(Activity.IDLE_RESERVED)
             self._line.report_soon()
             return
-        starting = assignment.generation == self.job.first_generation
-        self._phase(Activity.INITIALISE if starting else Activity.RESTART, assignment.cause)
+        self._phase(Activity.INITIALISE if assignment.cause == STARTING else Activity.RESTART, assignment.cause)
         try:
             segments = await asyncio.to_thread(self._bring_state, assignment, member.first_rank)
         except (peer.PeerError, OSError) as error:
@@ -316,6 +319,9 @@ class NodeSupervisor:
 
     def _promote(self, assignment: Assignment, member: Member, segments: list[int]) -> None:
         crew = self._standby
+        if self._lease.left <= 0:
+            self._unpromoted = Failure(message="no coordinator heard this node any more when it was to begin")
+            return
         if crew is None or not crew.ready:
             self._unpromoted = Failure(message="its standbys ended just before they were needed")
             return

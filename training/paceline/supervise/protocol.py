@@ -16,6 +16,25 @@ from paceline.spec.errors import PacelineError
 from paceline.spec.health import Finding
 from paceline.spec.manifest import CheckpointFile, TrainerState
 
+STARTING = "start"  # the cause of a run's first generation
+
+
+class Corruption(Record):
+    """State or work of `ranks` is not what it must be; none are named where it cannot be told whose. The state after
+    `good_step` is known to be right, later ones are not."""
+
+    ranks: tuple[int, ...]
+    good_step: int
+    reason: str
+
+
+class CorruptionFound(Exception):  # noqa: N818 - what was found, in the words of the sentinel
+    """Ends a generation whose results cannot be trusted."""
+
+    def __init__(self, corruption: Corruption) -> None:
+        super().__init__(corruption.reason)
+        self.corruption = corruption
+
 
 class Failure(Record):
     """Why something cannot go on, in the words for a person; `hint` says what to do."""
@@ -23,10 +42,13 @@ class Failure(Record):
     message: str
     hint: str | None = None
     traceback: str | None = Field(default=None, description="of a worker's own exception")
+    corruption: Corruption | None = None
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """`error` in words. Where it was raised is kept: without it nobody finds the bug."""
+        if isinstance(error, CorruptionFound):
+            return cls(message=error.corruption.reason, corruption=error.corruption)
         trace = "".join(traceback.format_exception(error)) if error.__traceback__ is not None else None
         if isinstance(error, PacelineError):
             message = "; ".join(p.message for p in error.problems)
@@ -109,6 +131,23 @@ class Assignment(Record):
 WorkersState = Literal["running", "completed", "stopped", "failed"]
 
 
+class Work(Record):
+    """What a rank has spent on its own work in `steps` steps of a generation: waiting for its data, and computing
+    without waiting for others."""
+
+    steps: int = 0
+    data_seconds: float = 0.0
+    compute_seconds: float = 0.0
+
+    def since(self, before: Work) -> Work:
+        """What was added after `before`."""
+        return Work(
+            steps=self.steps - before.steps,
+            data_seconds=self.data_seconds - before.data_seconds,
+            compute_seconds=self.compute_seconds - before.compute_seconds,
+        )
+
+
 class RankProgress(Record):
     """A rank's progress words: `step` steps done, at `phase` (progress.Phase), unchanged for `idle_seconds`."""
 
@@ -116,6 +155,7 @@ class RankProgress(Record):
     step: int
     phase: int
     idle_seconds: float
+    work: Work = Work()
 
 
 class WorkersStatus(Record):
@@ -144,10 +184,12 @@ class Inspection(Record):
 
 
 class NodeStatus(Record):
-    """Everything the coordinator needs to know of a node. `ready` means that a full crew of standbys waits."""
+    """Everything the coordinator needs to know of a node. `ready` means that a full crew of standbys waits;
+    `failure_domain` names what is lost together (a rack, a leaf switch, a zone), None where nobody said."""
 
     node: str
     host: str
+    failure_domain: str | None = None
     process_group: int
     peer_port: int
     store_port: int | None
@@ -165,10 +207,19 @@ class NodeStatus(Record):
 
 
 class Report(Record):
-    """Supervisor to coordinator. `token` proves that the sender belongs to the run."""
+    """Supervisor to coordinator. `token` proves that the sender belongs to the run; `sent` is the supervisor's own
+    clock, which only it understands."""
 
     token: str
+    sent: float = 0.0
     status: NodeStatus
+
+
+class Heard(Record):
+    """Coordinator to supervisor: the report of `sent` has arrived, so the supervisor's lease runs from then."""
+
+    kind: Literal["heard"] = "heard"
+    sent: float
 
 
 class Directive(Record):
@@ -177,6 +228,7 @@ class Directive(Record):
     workers to end after the current step, all after the same one; `stop` asks this of the run (drain), or says that
     the node may go (leave)."""
 
+    kind: Literal["directive"] = "directive"
     assignment: Assignment | None = None
     buddy: Address | None = None
     buddy_node: str | None = None
@@ -186,6 +238,8 @@ class Directive(Record):
     stop: Literal["drain", "leave"] | None = None
 
 
+CoordinatorMessage = Annotated[Heard | Directive, Field(discriminator="kind")]
+
 # ----- between a supervisor and its workers ---------------------------------------------------------------------------
 
 
@@ -194,8 +248,11 @@ class StandbyReady(Record):
 
 
 class StepDone(Record):
+    """`verified` is the newest step whose state may be made durable: `step` itself, if nobody watches the state."""
+
     kind: Literal["step.done"] = "step.done"
     step: int
+    verified: int
 
 
 class SnapshotReady(Record):
@@ -249,5 +306,6 @@ WorkerMessage = Annotated[
 ]
 SupervisorMessage = Annotated[Promote | SnapshotSafe | StopRequested, Field(discriminator="kind")]
 
+COORDINATOR_MESSAGE: TypeAdapter[CoordinatorMessage] = TypeAdapter(CoordinatorMessage)
 WORKER_MESSAGE: TypeAdapter[WorkerMessage] = TypeAdapter(WorkerMessage)
 SUPERVISOR_MESSAGE: TypeAdapter[SupervisorMessage] = TypeAdapter(SupervisorMessage)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from paceline.journal.writer import Journal
@@ -27,7 +27,8 @@ class Wire(Protocol):
 
 @dataclass
 class _Node:
-    """What is known of one node. `closed` is when its connection ended, `told` what it was told on the present one."""
+    """What is known of one node. `closed` is when its connection ended, `told` what it was told on the present one;
+    `former` are connections that it has left."""
 
     status: NodeStatus
     heard: float
@@ -35,6 +36,7 @@ class _Node:
     closed: float | None = None
     told: Directive | None = None
     standing: str = "joined"
+    former: set[Wire] = field(default_factory=set)
 
 
 class Roster:
@@ -53,19 +55,27 @@ class Roster:
         """What every node said last, those that are lost included."""
         return [node.status for node in self._nodes.values()]
 
-    def hear(self, status: NodeStatus, wire: Wire) -> None:
-        """A report came in on `wire`."""
+    def hear(self, status: NodeStatus, wire: Wire) -> bool:
+        """A report came in on `wire`; whether it counts. What is late on a connection that its node has left, or that
+        its predecessor had, says nothing any more."""
         node = self._nodes.get(status.node)
         if node is None:
             node = self._nodes[status.node] = _Node(status=status, heard=self._clock(), wire=wire)
             self._journal.emit(MembershipChanged, node=status.node, state="joined", reason="first report")
+        if wire in node.former:
+            return False
         if node.wire is not wire:
             node.told = None
+            if node.wire is not None:
+                node.former.add(node.wire)
         node.status, node.heard, node.wire, node.closed = status, self._clock(), wire, None
+        return True
 
     def hang_up(self, name: str, wire: Wire) -> bool:
         """`wire` has ended; whether it was the one that `name` is reached by, and not one that it has left."""
         node = self._nodes.get(name)
+        if node is not None:
+            node.former.discard(wire)
         if node is None or node.wire is not wire:
             return False
         node.wire, node.closed = None, self._clock()
@@ -77,11 +87,12 @@ class Roster:
         views = {}
         for name, node in self._nodes.items():
             grace_over = node.closed is not None and now - node.closed > timeouts.disconnect_grace
-            silent = now - node.heard > timeouts.node_lost
+            silence = now - node.heard
             views[name] = NodeView(
                 status=node.status,
-                present=not (grace_over or silent),
+                present=not (grace_over or silence > timeouts.node_lost),
                 suspected=node.closed is not None and not grace_over,
+                lapsed=silence > timeouts.lease,
             )
         return views
 

@@ -7,21 +7,28 @@ import contextlib
 from collections.abc import Callable
 
 from paceline.spec.job import JobSpec
-from paceline.supervise.protocol import Directive, NodeStatus, Report
+from paceline.supervise.lease import Lease
+from paceline.supervise.protocol import COORDINATOR_MESSAGE, Directive, Heard, NodeStatus, Report
 
 _RECONNECT_SECONDS = 0.05
 
 
 class Line:
-    """`status` is asked for what to report; `heard` gets every directive."""
+    """`status` is asked for what to report; `heard` gets every directive; reports that arrive renew `lease`."""
 
     def __init__(
-        self, job: JobSpec, token: str, status: Callable[[], NodeStatus], heard: Callable[[Directive], None]
+        self,
+        job: JobSpec,
+        token: str,
+        status: Callable[[], NodeStatus],
+        heard: Callable[[Directive], None],
+        lease: Lease,
     ) -> None:
         self._job = job
         self._token = token
         self._status = status
         self._heard = heard
+        self._lease = lease
         self._dirty = asyncio.Event()
 
     def report_soon(self) -> None:
@@ -47,7 +54,7 @@ class Line:
         try:
             while not listening.done():
                 self._dirty.clear()
-                report = Report(token=self._token, status=self._status())
+                report = Report(token=self._token, sent=self._lease.now(), status=self._status())
                 writer.write(report.model_dump_json().encode() + b"\n")
                 await writer.drain()
                 with contextlib.suppress(TimeoutError):
@@ -60,5 +67,12 @@ class Line:
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         async for line in reader:
-            self._heard(Directive.model_validate_json(line))
+            message = COORDINATOR_MESSAGE.validate_json(line)
+            if isinstance(message, Heard):
+                was_over = self._lease.left <= 0
+                self._lease.renew(message.sent)
+                if was_over and self._lease.left > 0:
+                    self.report_soon()
+            else:
+                self._heard(message)
         self._dirty.set()

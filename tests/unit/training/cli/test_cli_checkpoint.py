@@ -44,6 +44,15 @@ def test_a_model_goes_in_and_comes_out(model: Path, tmp_path: Path) -> None:
     assert json.loads((out / "config.json").read_text())["torch_dtype"] == "bfloat16"
 
 
+def test_a_model_is_written_once_more_in_another_type(model: Path, tmp_path: Path) -> None:
+    converted = json.loads(paceline("convert", model, tmp_path / "out", "--dtype", "bfloat16", "-o", "json").stdout)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["torch_dtype"] == "bfloat16"
+    weights = {name: size for name, size in converted["files"].items() if name.endswith(".safetensors")}
+    assert sum(weights.values()) < sum(path.stat().st_size for path in model.glob("*.safetensors"))
+    again = paceline("convert", model, tmp_path / "out")
+    assert again.exit_code == 1 and "exists already" in again.stderr
+
+
 def test_for_people_it_is_one_line_in_and_a_table_out(model: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     assert re.fullmatch(
@@ -76,6 +85,31 @@ def test_old_checkpoints_are_removed_after_the_newest_was_verified(tmp_path: Pat
     repository.store.put("step-00000003/rank-00000.generation-0000.safetensors", b"damaged")
     assert paceline("prune", tmp_path, "--keep", "1").exit_code == 1
     assert repository.steps() == [3, 2], "nothing older is removed while the newest is worthless"
+
+
+def test_every_checkpoint_is_looked_at_and_each_that_is_damaged_is_told(tmp_path: Path) -> None:
+    repository = CheckpointRepository(DirectoryStore(tmp_path))
+    for step in (1, 2, 3):
+        commit(repository, step)
+    assert paceline("verify", tmp_path, "--all").exit_code == 0
+    repository.store.put("step-00000002/rank-00000.generation-0000.safetensors", b"damaged")
+    repository.store.put("step-00000001/manifest.json", b"{")
+    assert json.loads(paceline("verify", tmp_path, "-o", "json").stdout)["verified"], "the newest is fine"
+    result = paceline("verify", tmp_path, "--all", "-o", "json")
+    assert result.exit_code == 1
+    assert [(r["step"], r["verified"]) for r in json.loads(result.stdout)] == [(3, True), (2, False), (1, False)]
+    assert "step-00000002" in result.stderr and "step-00000001" in result.stderr
+    assert paceline("verify", tmp_path, "--all", "--step", "1").exit_code == 2
+
+
+def test_a_damaged_manifest_does_not_hide_the_others(tmp_path: Path) -> None:
+    repository = CheckpointRepository(DirectoryStore(tmp_path))
+    for step in (1, 2):
+        commit(repository, step)
+    repository.store.put("step-00000002/manifest.json", b"{")
+    result = paceline("ls", tmp_path, "-o", "json")
+    assert [m["step"] for m in json.loads(result.stdout)] == [1]
+    assert "step-00000002: the manifest is damaged" in result.stderr
 
 
 def commit(repository: CheckpointRepository, step: int) -> None:

@@ -4,8 +4,12 @@ import errno
 import io
 import os
 import stat
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
@@ -132,3 +136,90 @@ def test_the_uri_decides_the_store(bucket: BucketStore, tmp_path: Path) -> None:
     assert open_store(str(tmp_path), CheckpointError).uri == f"file://{tmp_path}"
     with pytest.raises(CheckpointError, match="ftp://x: not a place"):
         open_store("ftp://x", CheckpointError)
+
+
+def test_of_two_who_create_a_key_one_succeeds(directory: DirectoryStore, tmp_path: Path) -> None:
+    directory.create(KEY, b"first")
+    with pytest.raises(FileExistsError):
+        directory.create(KEY, b"second")
+    assert directory.get(KEY) == b"first"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["manifest.json"]
+
+
+def test_a_bucket_creates_a_key_only_where_there_is_none(bucket: BucketStore) -> None:
+    once = {"Bucket": "saved", "Key": f"team/run/{KEY}", "Body": b"x", "IfNoneMatch": "*"}
+    with Stubber(bucket._client) as stub:
+        stub.add_response("put_object", {}, once)
+        stub.add_client_error("put_object", "PreconditionFailed", expected_params=once)
+        bucket.create(KEY, b"x")
+        with pytest.raises(FileExistsError, match=KEY):
+            bucket.create(KEY, b"x")
+
+
+class Throttling(BaseHTTPRequestHandler):
+    """An S3 that refuses every request as often as `refusals` says before it serves it."""
+
+    refusals: ClassVar[int] = 0
+    seen: ClassVar[Counter[str]] = Counter()
+
+    def do_PUT(self) -> None:
+        self._answer(b"", {"ETag": '"e"'})
+
+    def do_POST(self) -> None:
+        names = {"UploadId": "u", "Bucket": "saved", "Key": "k", "ETag": "e"}
+        fields = "".join(f"<{name}>{value}</{name}>" for name, value in names.items())
+        self._answer(f"<Result>{fields}</Result>".encode(), {})
+
+    def do_DELETE(self) -> None:
+        self._answer(b"", {})
+
+    def _answer(self, content: bytes, headers: dict[str, str]) -> None:
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        what = f"{self.command} {self.path.partition('?')[2]}"
+        self.seen[what] += 1
+        status = 503 if self.seen[what] <= self.refusals else 200
+        if status == 503:
+            content, headers = b"<Error><Code>SlowDown</Code><Message>please</Message></Error>", {}
+        self.send_response(status)
+        for name, value in (headers | {"Content-Length": str(len(content))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.fixture
+def throttling(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Throttling]]:
+    class Server(Throttling):
+        seen: ClassVar[Counter[str]] = Counter()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
+    yield Server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_large_file_goes_up_in_parts_and_each_is_tried_again(
+    throttling: type[Throttling], request: pytest.FixtureRequest
+) -> None:
+    throttling.refusals = 2
+    bucket: BucketStore = request.getfixturevalue("bucket")  # after the environment says where it is
+    bucket.put(KEY, bytes(17 * 2**20))
+    parts = {what: tries for what, tries in throttling.seen.items() if "partNumber" in what}
+    assert sorted(parts.values()) == [3, 3, 3]
+    assert len(throttling.seen) == 5 and set(throttling.seen.values()) == {3}, "begun, three parts, completed"
+
+
+def test_a_bucket_that_stays_throttled_is_told_and_its_parts_are_given_back(
+    throttling: type[Throttling], request: pytest.FixtureRequest
+) -> None:
+    throttling.refusals = 6
+    throttling.seen["POST uploads"] = 6  # it begins well
+    bucket: BucketStore = request.getfixturevalue("bucket")
+    with pytest.raises(StorageError, match="SlowDown"):
+        bucket.put(KEY, bytes(17 * 2**20))
+    assert any(what.startswith("DELETE") for what in throttling.seen)

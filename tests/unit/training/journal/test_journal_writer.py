@@ -15,14 +15,17 @@ def say(journal: Journal, reason: str) -> None:
     journal.emit(MembershipChanged, state="joined", reason=reason)
 
 
-def test_a_full_disk_holds_events_back_until_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_holds_events_back_until_there_is_room(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal = Journal(tmp_path, run="r", producer="p")
     say(journal, "before")
     write, room = os.write, [20]
 
     def full_after_20_bytes(descriptor: int, content: bytes | bytearray) -> int:
         if not room[0]:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(number, os.strerror(number))
         written = write(descriptor, bytes(content[: room[0]]))
         room[0] -= written
         return written

@@ -13,7 +13,7 @@ from paceline.journal.writer import Journal
 from paceline.spec.events import CheckpointCommitted, CheckpointFailed
 from paceline.spec.job import JobSpec
 from paceline.supervise.commit import Committer
-from paceline.supervise.protocol import NodeStatus, PersistedShard
+from paceline.supervise.protocol import Assignment, NodeStatus, PersistedShard, Restore
 
 Saved = Callable[..., PersistedShard]
 
@@ -39,10 +39,15 @@ def node(name: str, *persisted: PersistedShard) -> NodeStatus:
     )
 
 
-def look(committer: Committer, *statuses: NodeStatus, times: int = 1) -> None:
+def generation(number: int, restore_step: int = 0, workers_per_node: int = 1) -> Assignment:
+    restore = Restore(source="memory", step=restore_step)
+    return Assignment(generation=number, members=(), workers_per_node=workers_per_node, restore=restore, cause="x")
+
+
+def look(committer: Committer, *statuses: NodeStatus, times: int = 1, now: Assignment | None = None) -> None:
     async def looking() -> None:
         for _ in range(times):
-            committer.step(statuses)
+            committer.step(statuses, now or generation(0))
             while committer.busy:
                 await asyncio.sleep(0)
 
@@ -123,3 +128,49 @@ def test_a_successor_learns_the_newest_checkpoint_that_verifies(
     successor = Committer(job, Journal(Path(job.journal), run="test", producer="successor"))
     successor.find_durable()
     assert (successor.knows_durable, successor.durable_step, successor.committed_step) == (True, 4, 4)
+
+
+def test_who_was_cut_off_commits_nothing_once_a_later_generation_is_claimed(
+    committer: Committer, repository: CheckpointRepository, saved: Saved, job: JobSpec
+) -> None:
+    other = Committer(job, Journal(Path(job.journal), run="test", producer="other"))
+    look(committer, node("a", saved(0, 4), saved(1, 4)))
+    look(other, node("c", saved(0, 6, 1), saved(1, 6, 1)), now=generation(1, 4))
+    look(committer, node("a", saved(0, 8), saved(1, 8)))
+    assert repository.steps() == [6, 4]
+    assert "generation 1 has taken over from generation 0" in committer.failure
+
+
+def test_of_two_generations_of_one_number_only_the_one_that_was_claimed_first_commits(
+    committer: Committer, repository: CheckpointRepository, saved: Saved, job: JobSpec
+) -> None:
+    other = Committer(job, Journal(Path(job.journal), run="test", producer="other"))
+    look(committer, node("a", saved(0, 4, 1), saved(1, 4, 1)), now=generation(1))
+    look(other, node("c", saved(0, 6, 1), saved(1, 6, 1)), now=generation(1, workers_per_node=2))
+    assert repository.steps() == [4]
+    assert "another generation 1 is in force" in other.failure
+
+
+def test_a_successor_commits_for_the_generation_that_its_predecessor_claimed(
+    committer: Committer, repository: CheckpointRepository, saved: Saved, job: JobSpec
+) -> None:
+    async def opening() -> None:
+        committer.claim_soon(generation(3))
+        while repository.newest_claimed() != 3:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(opening())
+    successor = Committer(job, Journal(Path(job.journal), run="test", producer="successor"))
+    successor.look_up_durable()
+    assert successor.first_generation == 4
+    look(successor, node("a", saved(0, 4, 3), saved(1, 4, 3)), now=generation(3))
+    assert repository.steps() == [4]
+
+
+def test_files_that_a_later_generation_went_back_behind_are_not_committed(
+    committer: Committer, repository: CheckpointRepository, saved: Saved
+) -> None:
+    """A pair of nodes was cut off, trained on to step 8 and came back; the others had begun again from step 6."""
+    files = (saved(0, 6), saved(1, 6), saved(0, 8), saved(1, 8))
+    look(committer, node("a", *files), times=3, now=generation(1, 6))
+    assert repository.steps() == [6]

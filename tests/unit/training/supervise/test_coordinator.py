@@ -169,9 +169,34 @@ def test_a_second_node_lost_during_recovery_leaves_the_durable_checkpoint(stage:
     for name in "ab":
         stage[name].work(7, held=(shard(0, 7), shard(1, 7)))
     stage.cut("ab")
+    assert stage["c"].assignment.generation == 0, "whether a and b are dead, or only unheard, nobody knows yet"
+    stage.wait(stage.job.timeouts.lease)
     assignment = stage["c"].assignment
     assert [m.node for m in assignment.members] == ["c", "d"]
     assert (assignment.restore.source, assignment.restore.step) == ("manifest", 4)
+
+
+def test_a_durable_checkpoint_that_cannot_be_restored_is_read_before_it_is_taken_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was whole when it was saved, and has rotted since."""
+    committer, reads = stage.coordinator._committer, []
+
+    def verify() -> None:
+        reads.append(committer.durable_step)
+        committer.durable_step, committer.is_verified = 2, True
+
+    monkeypatch.setattr(committer, "verify_durable", verify)
+    stage.start()
+    stage.join("d")
+    committer.durable_step = 4
+    stage.cut("ab")
+    for name in "cd":
+        assert stage[name].assignment.restore.step == 4
+        stage[name].work(4, state="failed")
+    stage.wait(0.3)
+    assert (stage["c"].assignment.restore.source, stage["c"].assignment.restore.step) == ("manifest", 2)
+    assert reads == [4]
 
 
 def test_a_node_that_falls_silent_is_lost_and_follows_when_it_comes_back(stage: Stage) -> None:
@@ -354,7 +379,8 @@ def test_strangers_are_ignored_and_a_connection_that_stays_open_does_not_hold_up
         coordinator.request_stop()
         coordinator.request_stop()
         code = await asyncio.wait_for(running, 5.0)
-        assert json.loads(await reader.readline())["stop"] == "leave"
+        heard, directive = json.loads(await reader.readline()), json.loads(await reader.readline())
+        assert (heard["kind"], directive["stop"]) == ("heard", "leave")
         idle.close()
         return code
 
@@ -376,3 +402,12 @@ def test_a_port_in_use_is_told_with_a_cure(make_job: Callable[..., JobSpec], tak
 def _report(token: str) -> bytes:
     status = {"node": "a", "host": "h", "process_group": 1, "peer_port": 1, "store_port": None, "ready": False}
     return Report.model_validate({"token": token, "status": status}).model_dump_json().encode() + b"\n"
+
+
+def test_a_late_report_of_a_supervisor_that_was_replaced_says_nothing(stage: Stage) -> None:
+    stage.start()
+    former = stage["b"]
+    stage.join("b")
+    assert not stage.coordinator.hear(former.status, former), "nor does it renew its lease"
+    stage.wait(0.5)
+    assert stage.coordinator._roster.views()["b"].status == stage["b"].status

@@ -15,7 +15,7 @@ from paceline.supervise.membership import (
     plan_generation,
     wanted_change,
 )
-from paceline.supervise.protocol import Assignment, Failure, HeldShard, NodeStatus, Restore, WorkersStatus
+from paceline.supervise.protocol import Assignment, Failure, HeldShard, Member, NodeStatus, Restore, WorkersStatus
 
 
 def held(rank: int, step: int, generation: int = 0) -> HeldShard:
@@ -43,10 +43,12 @@ def view(
     workers: WorkersStatus | None = None,
     peer_port: int = 1,
     unfit: bool = False,
+    domain: str | None = None,
 ) -> NodeView:
     status = NodeStatus(
         node=node,
         host="127.0.0.1",
+        failure_domain=domain,
         process_group=1,
         peer_port=peer_port,
         store_port=2,
@@ -353,3 +355,30 @@ def test_an_offender_is_left_out_when_there_is_another_and_used_when_there_is_no
 def test_a_state_is_whole_only_with_all_ranks_of_the_world_that_wrote_it() -> None:
     statuses = [view("a", shards=whole(4, 7)[:2]).status, view("b", shards=whole(2, 5)).status]
     assert choose_restore(None, statuses, None).step == 5
+
+
+def members_of(*names: str) -> Assignment:
+    members = tuple(
+        Member(node=name, first_rank=rank, host="127.0.0.1", peer_port=1, store_port=2)
+        for rank, name in enumerate(names)
+    )
+    nothing = Restore(source="nothing")
+    return Assignment(generation=0, members=members, workers_per_node=1, restore=nothing, cause="test")
+
+
+def test_a_rack_takes_no_snapshot_with_it() -> None:
+    seen = views(*(view(name, domain=rack) for name, rack in zip("abcd", "xxyy", strict=True)))
+    ring = {node: buddy.node for node, buddy in choose_buddies(members_of(*"abcd"), seen).items()}
+    assert ring == {"a": "c", "b": "d", "c": "a", "d": "b"}
+
+
+@given(st.lists(st.sampled_from([None, "x", "y", "z"]), min_size=2, max_size=12))
+def test_buddies_are_of_two_domains_and_everybody_keeps_the_copies_of_one(racks: list[str | None]) -> None:
+    names = [f"n{number:02d}" for number in range(len(racks))]
+    seen = views(*(view(name, domain=rack) for name, rack in zip(names, racks, strict=True)))
+    ring = {node: buddy.node for node, buddy in choose_buddies(members_of(*names), seen).items()}
+    assert sorted(ring) == sorted(ring.values()) == names
+    assert all(node != buddy for node, buddy in ring.items())
+    rack_of = dict(zip(names, racks, strict=True))
+    if all(racks.count(rack) <= len(racks) / 2 for rack in "xyz"):
+        assert all(rack_of[node] is None or rack_of[node] != rack_of[buddy] for node, buddy in ring.items())

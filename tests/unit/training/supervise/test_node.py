@@ -16,14 +16,25 @@ import pytest
 
 from paceline.checkpoint.segment import Segment
 from paceline.spec.health import Finding, Result, Verdict
-from paceline.spec.job import JobSpec
+from paceline.spec.job import JobSpec, Timeouts
 from paceline.spec.manifest import TrainerState
 from paceline.spec.names import HEALTH_SOCKET
 from paceline.supervise import node as node_module
 from paceline.supervise import peer
+from paceline.supervise.lease import Lease
 from paceline.supervise.memory import NodeMemory
 from paceline.supervise.node import NodeSupervisor
-from paceline.supervise.protocol import Address, Assignment, Directive, Member, NodeStatus, Report, Restore, ShardSource
+from paceline.supervise.protocol import (
+    Address,
+    Assignment,
+    Directive,
+    Heard,
+    Member,
+    NodeStatus,
+    Report,
+    Restore,
+    ShardSource,
+)
 
 FAKE_WORKER = Path(__file__).parent / "fake_worker.py"
 TOKEN = "token"
@@ -38,11 +49,16 @@ class Scene:
         self.node: NodeSupervisor
         self._writer: asyncio.StreamWriter | None = None
         self._heard = asyncio.Event()
+        self.deaf = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
         async for line in reader:
-            self.status = Report.model_validate_json(line).status
+            if self.deaf:
+                continue
+            report = Report.model_validate_json(line)
+            self.status = report.status
+            writer.write(Heard(sent=report.sent).model_dump_json().encode() + b"\n")
             self._heard.set()
 
     async def until(self, condition: Callable[[NodeStatus], bool]) -> NodeStatus:
@@ -82,11 +98,11 @@ def play(
     make_job: Callable[..., JobSpec], unused_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., None]:
     job = make_job(nodes=1, spares=0, coordinator_port=unused_port)
-    (tmp_path / "job.json").write_text(job.model_dump_json())
     monkeypatch.setattr(node_module, "fetch", lambda store, directory: None)
 
     @asynccontextmanager
-    async def running(behaviour: str) -> AsyncIterator[Scene]:
+    async def running(behaviour: str, timeouts: Timeouts) -> AsyncIterator[Scene]:
+        (tmp_path / "job.json").write_text(job.model_copy(update={"timeouts": timeouts}).model_dump_json())
         command = [sys.executable, str(FAKE_WORKER), behaviour]
         monkeypatch.setattr(node_module, "worker_command", lambda module: command)
         scene = Scene()
@@ -100,9 +116,9 @@ def play(
             await task
             server.close()
 
-    def perform(behaviour: str, act: Play) -> None:
+    def perform(behaviour: str, act: Play, timeouts: Timeouts | None = None) -> None:
         async def whole() -> None:
-            async with running(behaviour) as scene:
+            async with running(behaviour, timeouts or Timeouts()) as scene:
                 await act(scene)
 
         asyncio.run(whole())
@@ -303,3 +319,38 @@ def test_a_supervisor_that_was_started_again_does_not_take_its_predecessors_plac
         assert status.ready and status.workers is None
 
     play("trains", act)
+
+
+def test_a_node_that_no_coordinator_hears_stops_training_and_goes_on_when_one_does(play: Callable[..., None]) -> None:
+    """The coordinator is there, but what the node says does not arrive."""
+
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        scene.tell(assignment=scene.generation(0))
+        await scene.until(lambda s: s.workers is not None)
+        crew = scene.node._active
+        assert crew is not None
+        scene.deaf = True
+        async with asyncio.timeout(20):
+            while scene.node._active is not None:
+                await asyncio.sleep(0.01)
+        await crew.workers[0].process.wait()
+        assert not scene.node.status().ready, "it is not to be given a place that it could not take"
+        scene.deaf = False
+        status = await scene.until(lambda s: s.workers is not None and s.workers.state == "failed")
+        assert status.workers is not None and status.workers.error is not None
+        assert "no coordinator heard this node" in status.workers.error.message
+        await scene.ready()
+
+    play("waits", act, Timeouts(node_lost=0.5, lease=1.0))
+
+
+def test_a_lease_runs_from_when_the_report_was_sent_not_from_when_the_answer_came() -> None:
+    now = 100.0
+    lease = Lease(20.0, now=lambda: now)
+    now = 115.0
+    lease.renew(103.0)
+    lease.renew(101.0)
+    assert lease.left == 8.0
+    now = 125.0
+    assert lease.left < 0

@@ -46,6 +46,7 @@ class LocalRun:
         self._coordinator: subprocess.Popen[bytes] | None = None
         self._restarts = 0
         self._stopping = False
+        self._begun = False
         self._claim: int | None = None
         self._follower = Follower(Path(job.journal))
 
@@ -71,21 +72,24 @@ class LocalRun:
 
         Raises LaunchError when the coordinator keeps dying, or too many supervisors end before training begins.
         """
-        begun = False
         while True:
-            ended = self._coordinator_ended()  # asked first: its last words are in the journal then
-            finished = False
-            for event in self._follower.poll():
-                yield event
-                finished = finished or isinstance(event, RunFinished)
-                begun = begun or isinstance(event, GenerationOpened)
-            if finished:
+            seen = self.poll()
+            yield from seen
+            if any(isinstance(event, RunFinished) for event in seen):
                 return
-            if not begun and not ended:
+            time.sleep(_POLL_SECONDS)
+
+    def poll(self) -> list[AnyEvent]:
+        """What has happened since the last time; a coordinator that died meanwhile is replaced. Raises as `events`."""
+        ended = self._coordinator_ended()  # asked first: its last words are in the journal then
+        seen = self._follower.poll()
+        self._begun = self._begun or any(isinstance(event, GenerationOpened) for event in seen)
+        if not any(isinstance(event, RunFinished) for event in seen):
+            if not self._begun and not ended:
                 self._check_that_it_can_begin()
             if ended:
                 self._replace_coordinator()
-            time.sleep(_POLL_SECONDS)
+        return seen
 
     def request_stop(self) -> None:
         """Ask for a last checkpoint and an end after the current step. A coordinator that dies meanwhile hands the
@@ -105,8 +109,12 @@ class LocalRun:
         """Start node `name`, or start it again after it has ended."""
         directory = self.directory / "nodes" / name
         directory.mkdir(parents=True, exist_ok=True)
-        arguments = [str(self.directory / JOB_NAME), name, "127.0.0.1", str(directory), str(os.getpid())]
+        arguments = [str(self.job_file(name)), name, "127.0.0.1", str(directory), str(os.getpid())]
         self.nodes[name] = self._spawn("paceline.supervise.node", arguments, directory / "supervisor.log")
+
+    def job_file(self, node: str) -> Path:
+        """Where `node` reads what the run is: all read the same file."""
+        return self.directory / JOB_NAME
 
     def kill_node(self, node: str) -> None:
         """The blow of a chaos test: SIGKILL to everything that runs on the node."""

@@ -16,6 +16,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +32,19 @@ HOST = "localhost"
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 LOG_LINES = 15
+
+
+@contextmanager
+def surrounded_by(environment: Mapping[str, str]) -> Iterator[None]:
+    """This process and the children that it starts have `environment`, and nothing else."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class EmbeddedAws:

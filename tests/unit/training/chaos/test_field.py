@@ -1,0 +1,81 @@
+"""What a chaos run sees of a run, from what its relays carry."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from paceline.chaos.base import Leg
+from paceline.chaos.field import Field
+from paceline.chaos.legs import LEGS
+from paceline.supervise.protocol import Assignment, Member, NodeStatus, Report, Restore, WorkersStatus
+
+NODES = ("node-0", "node-1", "node-2", "node-3")
+FOLLOWED = Assignment(
+    generation=3,
+    members=tuple(
+        Member(node=node, first_rank=rank, host="127.0.0.1", peer_port=1, store_port=2)
+        for rank, node in enumerate(NODES[:2])
+    ),
+    workers_per_node=1,
+    restore=Restore(source="memory", step=10),
+    cause="c",
+)
+
+
+def line(node: str, **changes: Any) -> bytes:
+    workers = WorkersStatus(generation=3, state="running", step=13) if node in NODES[:2] else None
+    who = {"node": node, "host": "127.0.0.1", "process_group": 1, "peer_port": 1, "store_port": 2}
+    values = who | {"ready": True, "following": FOLLOWED, "workers": workers}
+    return Report(token="t", status=NodeStatus.model_validate(values | changes)).model_dump_json().encode()
+
+
+@pytest.fixture
+def field(tmp_path: Path) -> Field:
+    relays = {node: SimpleNamespace(last_line=line(node), last_heard_ns=time.monotonic_ns()) for node in NODES}
+    local: Any = SimpleNamespace(relays=relays, poll=list)
+    nothing: Any = None
+    made = Field(local, LEGS[Leg.FLEET], journal=nothing, orders=tmp_path, repository=nothing, storage=None)
+    made.ranks, made.generation = {"node-0": 0, "node-1": 1}, 3
+    return made
+
+
+def relay(field: Field, node: str) -> Any:
+    return field._local.relays[node]
+
+
+def test_a_run_is_whole_when_every_rank_trains_and_every_standby_is_ready(field: Field) -> None:
+    assert field.is_whole()
+
+
+@pytest.mark.parametrize(
+    ("node", "changes"),
+    [
+        ("node-3", {"ready": False}),
+        ("node-2", {"following": None}),
+        ("node-2", {"following": FOLLOWED.model_copy(update={"generation": 2})}),
+        ("node-0", {"workers": None}),
+        ("node-1", {"workers": WorkersStatus(generation=3, state="failed", step=13)}),
+        ("node-1", {"workers": WorkersStatus(generation=3, state="running", step=12)}),
+    ],
+)
+def test_a_run_is_not_whole_while_something_is_missing(field: Field, node: str, changes: dict[str, Any]) -> None:
+    relay(field, node).last_line = line(node, **changes)
+    assert not field.is_whole()
+
+
+def test_a_node_that_is_silent_or_speaks_half_a_line_is_not_known(field: Field) -> None:
+    relay(field, "node-2").last_heard_ns -= 10**11
+    assert not field.is_whole()
+    relay(field, "node-2").last_heard_ns += 10**11
+    relay(field, "node-2").last_line = relay(field, "node-2").last_line[20:]
+    assert not field.is_whole()
+
+
+def test_a_smaller_world_is_not_whole(field: Field) -> None:
+    field.ranks = {"node-0": 0}
+    assert not field.is_whole()

@@ -1,0 +1,26 @@
+"""A rank is slow, and moves: a throttled processor, a half broken link to its memory."""
+
+from __future__ import annotations
+
+from random import Random
+
+from paceline.chaos.base import FaultClass, Leg
+from paceline.chaos.field import Field
+from paceline.chaos.orders import SLOW_STEPS, Deed, Order
+
+_SECONDS_A_LAYER = 0.01
+_PATIENCE_SECONDS = 60.0
+
+
+class SlowRank(FaultClass):
+    leg = Leg.REPLICAS
+    breaks = "every layer of one rank takes 10 ms longer, for 40 steps"
+    then = "the rank is named as the slow one; nothing is restarted"
+    signs = ("straggler.found",)
+    heals = False
+    patience = 20.0
+
+    def strike(self, field: Field, rng: Random) -> None:
+        step = field.step
+        field.order(field.member(rng), Order(deed=Deed.SLOW, amount=_SECONDS_A_LAYER))
+        field.wait(lambda: field.step >= step + SLOW_STEPS, _PATIENCE_SECONDS)
