@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 from urllib.parse import urlsplit
 
 import typer
@@ -14,6 +14,9 @@ from paceline.cli.console import Output, OutputOption, print_json, progress_bars
 from paceline.spec.errors import DataError
 from paceline.spec.manifest import MANIFEST_NAME
 from paceline.spec.run import RunRecord
+
+if TYPE_CHECKING:
+    from paceline.recipe.method import Method
 
 app = typer.Typer(help="Prepare training data and prove what a run consumed.", no_args_is_help=True)
 
@@ -104,13 +107,14 @@ def prepare(
                     f"--method {method}: needs --tokenizer and the place of .jsonl files, and knows no --weight",
                     "name the root of the model that will be trained: --tokenizer MODEL",
                 )
+            learned = cast("Method", method.value)
             manifest = prepare_samples(
                 [
                     sample
                     for place in plan.places.values()
-                    for sample in read_samples(place, method.value, progress=progress)
+                    for sample in read_samples(place, learned, progress=progress)
                 ],
-                method=method.value,
+                method=learned,
                 sequence_length=sequence_length,
                 template=read_template(chat_template, tokenizer),
                 tokenizer=text_tokenizer,
