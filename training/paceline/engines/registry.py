@@ -12,6 +12,7 @@ from paceline.spec.errors import LaunchError
 
 ENGINES: Mapping[str, str] = {
     "torch": "paceline.engines.torch.engine:TorchEngine",
+    "deepspeed": "paceline.engines.deepspeed.engine:DeepSpeedEngine",
 }
 
 
