@@ -2,8 +2,8 @@
 
 A snapshot in memory, its replica on another node and the file in a bucket are the same bytes, so that persisting is
 an upload and nothing is ever converted. The safetensors metadata key `paceline.shards` places each tensor in its
-logical whole: {name: {"global_shape": [...], "offset": [...]}}, an `offset` of one number in a tensor of more dimensions
-being the first element of a run (paceline/engines/runs.py). Names are those of Hugging Face for parameters, with
+logical whole: {name: {"global_shape": [...], "offset": [...]}}, where an `offset` of one number in a tensor of more
+dimensions is the first element of a run (engines/runs.py). Names are those of Hugging Face for parameters, with
 the prefix `optimizer.<kind>.` for optimizer state. Format: https://huggingface.co/docs/safetensors (8-byte
 little-endian header length, JSON header, raw little-endian tensors).
 """

@@ -17,7 +17,11 @@ def config(recipe: Recipe, layout: Layout) -> dict[str, Any]:
         "bf16": {"enabled": recipe.compute.precision == "bfloat16"},
         "communication_data_type": "fp32",
         "data_types": {"grad_accum_dtype": "fp32"},
-        "zero_optimization": {"stage": recipe.parallelism.zero},
+        "zero_optimization": {
+            "stage": recipe.parallelism.zero,
+            "offload_optimizer": {"device": recipe.compute.offload, "pin_memory": recipe.compute.offload == "cpu"},
+        },
+        # PyTorch's AdamW is vectorised on CPUs too; DeepSpeed's would be compiled at first use
         "zero_force_ds_cpu_optimizer": False,
         "steps_per_print": None,
     }

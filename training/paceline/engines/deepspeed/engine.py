@@ -29,6 +29,7 @@ from paceline.engines.objectives.base import Objective
 from paceline.engines.objectives.registry import objective
 from paceline.engines.rehearsal import Tokens, shortened
 from paceline.engines.runs import blocks
+from paceline.engines.torch.mesh import ALONE, Axis, Mesh
 from paceline.engines.torch.pace import Pace
 from paceline.engines.torch.witness import Witness
 from paceline.engines.watch import WORDS
@@ -48,6 +49,7 @@ class _Group:
     vocabulary: int
     layout: Layout
     device: torch.device
+    cp: Axis
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +76,7 @@ class DeepSpeedEngine(Engine):
         self._training: _Training | None = None
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(accelerators=("cpu", "cuda"), axes=("dp_shard",), precisions=("float32", "bfloat16"))
+        return Capabilities(accelerators=("cpu", "cuda"), axes=("dp_shard", "cp"), precisions=("float32", "bfloat16"))
 
     def plan(self, recipe: Recipe, world_size: int) -> Layout:
         return derive(recipe, world_size)
@@ -87,7 +89,8 @@ class DeepSpeedEngine(Engine):
         recipe = recipe.model_copy(update=alone)
         try:
             layout = derive(recipe, 1)
-            self._group = _Group(recipe=recipe, vocabulary=vocabulary, layout=layout, device=process_group.join(None))
+            device = process_group.join(None)
+            self._group = _Group(recipe=recipe, vocabulary=vocabulary, layout=layout, device=device, cp=ALONE)
             self._build(shortened(blueprint(recipe.model, vocabulary)), initialise=True)
             with self.frozen():
                 pass  # it has first values of its own
@@ -105,7 +108,8 @@ class DeepSpeedEngine(Engine):
     def setup(self, recipe: Recipe, vocabulary: int, context: RankContext) -> None:
         layout = derive(recipe, context.world_size)
         device = process_group.join(context)
-        self._group = _Group(recipe=recipe, vocabulary=vocabulary, layout=layout, device=device)
+        cp = Mesh.of(layout, device.type).cp
+        self._group = _Group(recipe=recipe, vocabulary=vocabulary, layout=layout, device=device, cp=cp)
 
     def build(self, *, initialise: bool) -> None:
         self._build(blueprint(self._joined.recipe.model, self._joined.vocabulary), initialise=initialise)
@@ -113,7 +117,7 @@ class DeepSpeedEngine(Engine):
     def _build(self, plan: Blueprint, *, initialise: bool) -> None:
         group, recipe = self._joined, self._joined.recipe
         chosen, minimised = config(recipe, group.layout), objective(recipe)
-        model = build(plan, recipe, chosen, group.device, ranks=group.layout.world_size)
+        model = build(plan, recipe, chosen, group.device, group.cp)
         ours = recipe.optimizer
         adamw = torch.optim.AdamW(
             groups(model, ours.weight_decay), lr=0.0, betas=ours.betas, eps=ours.epsilon, fused=True
@@ -124,23 +128,25 @@ class DeepSpeedEngine(Engine):
         frozen = {name: parameter for name, parameter in named.items() if not parameter.requires_grad}
         reference = None
         if minimised.needs_reference and recipe.adapter is None:
-            reference = build(plan, recipe, chosen, group.device, ranks=group.layout.world_size)
+            reference = build(plan, recipe, chosen, group.device, group.cp)
             reference.requires_grad_(False)
             if recipe.parallelism.zero == 3:
                 deepspeed.initialize(model=reference, config=chosen)
             frozen = dict(reference.named_parameters())
         partition = Partition(zero, learned, stage=recipe.parallelism.zero)
         state = partition.state(plan.sharding)
-        gathers = recipe.parallelism.zero == 3  # then ranks wait for each other within layers
+        alone = recipe.parallelism.zero < 3 and group.cp.size == 1  # or ranks wait for each other within layers
         self._training = _Training(
             objective=minimised,
             wrapped=wrapped,
             frozen=frozen,
-            passes=Passes(wrapped, model, reference, group.device, objective=minimised, vocabulary=group.vocabulary),
+            passes=Passes(
+                wrapped, model, reference, group.device, group.cp, objective=minimised, vocabulary=group.vocabulary
+            ),
             partition=partition,
             state=state,
             witness=Witness([shard.tensor for shard in state.values()], [model], group.device),
-            pace=None if gathers else Pace(plan.sharding.unit_modules(model), group.device),
+            pace=Pace(plan.sharding.unit_modules(model), group.device) if alone else None,
         )
         if initialise:
             self._initialise(plan)
@@ -221,10 +227,11 @@ class DeepSpeedEngine(Engine):
 
     def _count(self, microbatches: Sequence[MicroBatch]) -> Tensor:
         """The terms of the global batch, where only the data says how many there are."""
+        group = self._joined
         own = sum(self._built.objective.count_in(batch.targets) for batch in microbatches)
-        total = torch.tensor(own, device=self._joined.device)
+        total = torch.tensor(own, device=group.device)
         dist.all_reduce(total)
-        return total
+        return total // group.cp.size
 
     def _recompute(self, microbatches: Sequence[MicroBatch], count: int | Tensor) -> Tensor:
         """The fingerprint of the passes of another rank; nothing of them is left."""
@@ -241,8 +248,9 @@ class DeepSpeedEngine(Engine):
     def eval_step(self, microbatch: MicroBatch) -> npt.NDArray[np.float64]:
         self._built.partition.publish()
         own = self._built.passes.evaluate(microbatch)
-        every = own.new_zeros(dist.get_world_size(), len(own))
-        every[dist.get_rank()] = own
+        layout = self._joined.layout
+        every = own.new_zeros(layout.data_ranks, len(own))
+        every[layout.data_rank(dist.get_rank())] = own
         dist.all_reduce(every)
         return every.flatten().cpu().numpy()
 

@@ -6,10 +6,13 @@ from typing import Any, cast
 
 import deepspeed
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
+from paceline.engines.deepspeed.ulysses import UlyssesKernel
 from paceline.engines.objectives.registry import objective
 from paceline.engines.torch import activation_checkpointing
+from paceline.engines.torch.mesh import Axis
 from paceline.models import adapter, lora
 from paceline.models.blueprint import Blueprint
 from paceline.models.decoder import CausalLM
@@ -17,15 +20,25 @@ from paceline.models.layers import PlainLayers
 from paceline.recipe.schema import Recipe
 
 
-class AveragedLayers(PlainLayers):
-    """Plain layers, where gradients are averaged over `ranks` instead of summed: every loss counts that much more."""
+class SharedLayers(PlainLayers):
+    """Plain layers of ranks that share sequences along `cp`, and whose gradients are averaged over the world instead of
+    summed: every loss counts that much more."""
 
-    def __init__(self, recipe: Recipe, ranks: int) -> None:
+    def __init__(self, recipe: Recipe, cp: Axis) -> None:
         super().__init__(attention=recipe.compute.attention, loss_tokens=recipe.batch.tokens)
-        self._ranks = ranks
+        if cp.size > 1:
+            self.attention = UlyssesKernel(self.attention, cp, recipe.data.sequence_length)
+        self._cp = cp
 
     def add_loss(self, output: Tensor, loss: Tensor) -> Tensor:
-        return super().add_loss(output, loss * self._ranks)
+        return super().add_loss(output, loss * dist.get_world_size())
+
+    def all_counts(self, counts: Tensor) -> Tensor:
+        if self._cp.size == 1:
+            return counts
+        total = counts.clone()
+        dist.all_reduce(total, group=self._cp.group)
+        return total
 
 
 def precision(recipe: Recipe) -> torch.dtype:
@@ -33,11 +46,9 @@ def precision(recipe: Recipe) -> torch.dtype:
     return torch.bfloat16 if recipe.compute.precision == "bfloat16" else torch.float32
 
 
-def build(
-    blueprint: Blueprint, recipe: Recipe, config: dict[str, Any], device: torch.device, *, ranks: int
-) -> CausalLM:
+def build(blueprint: Blueprint, recipe: Recipe, config: dict[str, Any], device: torch.device, cp: Axis) -> CausalLM:
     """The model of `blueprint`, its parameters unset; partitioned over the ranks where stage 3 does that."""
-    layers = AveragedLayers(recipe, ranks)
+    layers = SharedLayers(recipe, cp)
     with torch.device("meta"):
         model = cast(CausalLM, blueprint.build(layers))
         if objective(recipe).head == "score":

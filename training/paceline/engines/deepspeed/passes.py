@@ -10,9 +10,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from paceline.engines.base import MicroBatch
+from paceline.engines.deepspeed.ulysses import split
 from paceline.engines.objectives.base import Objective, Terms
 from paceline.engines.torch.loss import cross_entropy_by_sequence
-from paceline.engines.torch.mesh import ALONE
+from paceline.engines.torch.mesh import ALONE, Axis
 from paceline.engines.torch.predictions import PassPredictions
 from paceline.models.decoder import CausalLM
 from paceline.models.lora import without_adapters
@@ -30,6 +31,7 @@ class Passes:
         model: CausalLM,
         reference: CausalLM | None,
         device: torch.device,
+        cp: Axis,
         *,
         objective: Objective,
         vocabulary: int,
@@ -39,6 +41,7 @@ class Passes:
         self._learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._reference = reference or model
         self._device = device
+        self._cp = cp
         self._objective = objective
         self._vocabulary = vocabulary
 
@@ -64,7 +67,7 @@ class Passes:
 
     @torch.no_grad()
     def evaluate(self, batch: MicroBatch) -> Tensor:
-        """The loss of each sequence of `batch` in nats, [micro_sequences] float64."""
+        """This rank's part of the loss of each sequence of `batch` in nats, [micro_sequences] float64."""
         said = self._predict(self._model, batch)
         return cross_entropy_by_sequence(said.output, said.targets, ALONE, vocabulary=self._vocabulary)
 
@@ -91,7 +94,8 @@ class Passes:
             return self._predict(self._reference, batch).nats_by_sequence()
 
     def _predict(self, model: nn.Module, batch: MicroBatch) -> PassPredictions:
-        inputs, targets = (tokens.to(self._device, non_blocking=True) for tokens in (batch.inputs, batch.targets))
+        own = (split(tokens, self._cp) for tokens in (batch.inputs, batch.targets))
+        inputs, targets = (tokens.to(self._device, non_blocking=True) for tokens in own)
         documents = None if batch.documents is None else batch.documents.to(self._device, non_blocking=True)
         output: Tensor = model(inputs, documents)
         return PassPredictions(output=output, targets=targets, tp=ALONE, vocabulary=self._vocabulary)
