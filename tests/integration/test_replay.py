@@ -46,7 +46,8 @@ def replay(run: Path, step: int, *options: str) -> tuple[int, Any, str]:
 
 def test_a_step_gives_the_same_bits_again_and_another_bit_is_found(run: Path) -> None:
     code, said, _ = replay(run, STEPS)
-    assert (code, said["difference"], said["changed"]) == (0, None, [])
+    changed = [line for line in said["changed"] if not line.startswith("commit:")]  # somebody may work on it
+    assert (code, said["difference"], changed) == (0, None, [])
     assert (said["from_checkpoint"], said["ranks"], said["steps"]) == (SAVED, 2, STEPS - SAVED)
     # loss, gradient norm, learning rate, batch, ledger, and the state of both ranks
     assert said["figures"] == 7 * said["steps"]

@@ -192,7 +192,9 @@ def test_each_part_of_a_run_has_its_hermetic_manifest(
     journal.close()
     again = render(request_for("seed=3"), tmp_path / "run")
     parts = read_parts(tmp_path / "run")
-    assert [part.job for part in parts] == [job, again]
+    assert [part.job.model_dump(mode="json") for part in parts] == [
+        each.model_dump(mode="json") for each in (job, again)
+    ]
     assert [part.job.first_generation for part in parts] == [0, 5]
     manifest = read_manifest(DirectoryStore(dataset))
     assert parts[0].dataset_files == manifest.files and parts[0].dataset_sha256 == manifest.dataset_sha256
