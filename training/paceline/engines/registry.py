@@ -13,6 +13,7 @@ from paceline.spec.errors import LaunchError
 ENGINES: Mapping[str, str] = {
     "nxd": "paceline.engines.nxd.engine:NxdEngine",
     "torch": "paceline.engines.torch.engine:TorchEngine",
+    "deepspeed": "paceline.engines.deepspeed.engine:DeepSpeedEngine",
 }
 
 

@@ -114,6 +114,8 @@ def _of_the_model(recipe: Recipe, config: DecoderConfig) -> Iterator[Problem]:
     elif config.intermediate_size % chosen.tp:
         width = config.intermediate_size
         yield _indivisible("tp", chosen.tp, width, f"the feed-forward of {name}, which is {width} wide")
+    if recipe.engine == "deepspeed" and heads % chosen.cp:  # of attention its ranks share the heads
+        yield _indivisible("cp", chosen.cp, heads, f"the {heads} key/value heads of {name}")
     if routing is None and chosen.ep > 1:
         yield Problem(message=f"parallelism.ep: {name} has no experts", hint="set parallelism.ep to 1")
     elif routing is not None and routing.experts % chosen.ep:

@@ -6,21 +6,22 @@ A world of one runs the same code as any other.
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import ClassVar, cast
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from paceline.engines.base import Capabilities, Device, Engine, LogicalShard, MicroBatch, RankContext, StepOut, Watch
+from paceline.engines.figures import Scalar, describe
 from paceline.engines.objectives.base import Objective
 from paceline.engines.objectives.registry import objective
+from paceline.engines.rehearsal import Tokens, shortened
 from paceline.engines.torch.accumulation import Accumulation
 from paceline.engines.torch.mesh import Mesh
 from paceline.engines.torch.optimizer import ShardedAdamW
@@ -33,13 +34,10 @@ from paceline.engines.torch.state import logical, place
 from paceline.engines.torch.witness import Witness
 from paceline.engines.watch import WORDS
 from paceline.models.blueprint import Blueprint
-from paceline.models.layers import LayerFactory
 from paceline.models.lora import compress
 from paceline.models.registry import blueprint
 from paceline.plan.layout import Layout, derive
 from paceline.recipe.schema import Parallelism, Recipe
-
-_REHEARSED_LAYERS = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,21 +70,6 @@ class _Training:
     pace: Pace | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Scalar:
-    tensor: torch.Tensor
-
-    def result(self) -> float:
-        return self.tensor.item()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Tokens:
-    inputs: torch.Tensor
-    targets: torch.Tensor
-    documents: torch.Tensor | None = None
-
-
 class TorchEngine(Engine):
     """See `paceline.engines.base.Engine`."""
 
@@ -114,11 +97,11 @@ class TorchEngine(Engine):
         try:
             mesh = Mesh.of(derive(recipe, 1), join_alone())
             self._group = _Group(recipe=recipe, vocabulary=vocabulary, mesh=mesh)
-            self._build(_shortened(blueprint(recipe.model, vocabulary)), initialise=True)
+            self._build(shortened(blueprint(recipe.model, vocabulary)), initialise=True)
             with self.frozen():
                 pass  # it has first values of its own
             zeros = torch.zeros(recipe.batch.micro_sequences, recipe.data.sequence_length, dtype=torch.int64)
-            passes = [_Tokens(inputs=zeros, targets=zeros)] * 2  # the first without, the last with reduction
+            passes = [Tokens(inputs=zeros, targets=zeros)] * 2  # the first without, the last with reduction
             no_totals = np.zeros(1, dtype=np.int64)
             self.seal()
             step = self.train_step(
@@ -219,12 +202,12 @@ class TorchEngine(Engine):
         )
         summed = words.cpu().numpy()
         return StepOut(
-            loss=_Scalar(tensor=sums[0]),
-            gradient_norm=_Scalar(tensor=gradient_norm),
+            loss=Scalar(tensor=sums[0]),
+            gradient_norm=Scalar(tensor=gradient_norm),
             totals=summed[: len(totals)],
             testimonies=summed[len(totals) :].reshape(-1, WORDS) if watch is not None else None,
             compute_seconds=training.pace,
-            metrics={name: _Scalar(tensor=sums[number]) for number, name in enumerate(terms.metrics, start=1)},
+            metrics={name: Scalar(tensor=sums[number]) for number, name in enumerate(terms.metrics, start=1)},
         )
 
     def _count(self, microbatches: Sequence[MicroBatch]) -> Tensor:
@@ -259,13 +242,7 @@ class TorchEngine(Engine):
         return every.flatten().cpu().numpy()
 
     def device(self) -> Device:
-        device = self._joined.device
-        if device.type != "cpu":
-            driver = getattr(torch, device.type)
-            name = driver.get_device_name(device)
-            return Device(name=name, peak_memory_bytes=driver.max_memory_allocated(device))
-        kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return Device(name="cpu", peak_memory_bytes=kibibytes * 1024)
+        return describe(self._joined.device)
 
     def sync(self) -> None:
         if self._joined.device.type != "cpu":
@@ -285,16 +262,3 @@ class TorchEngine(Engine):
     def _built(self) -> _Training:
         assert self._training is not None, "build comes first"
         return self._training
-
-
-def _shortened(plan: Blueprint) -> Blueprint:
-    """The same with its first layers only. The others cost what these have paid; and a standby has no room for a
-    whole model, nor the time, while the others train."""
-
-    def build(layers: LayerFactory) -> nn.Module:
-        model = plan.build(layers)
-        decoder = model.get_submodule("model")
-        decoder.layers = cast(nn.ModuleList, decoder.layers)[:_REHEARSED_LAYERS]
-        return model
-
-    return replace(plan, build=build)
