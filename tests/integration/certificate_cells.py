@@ -14,10 +14,14 @@ import yaml
 
 from paceline.engines.base import IGNORED
 from paceline.models import config
+from paceline.plan import neuron
 from paceline.recipe.schema import Recipe
 
 _FILE: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("certificate.yaml").read_text(encoding="utf-8"))
 ENGINES: dict[str, dict[str, Any]] = _FILE["engines"]
+CHAIN: dict[str, Any] = _FILE["chain"]
+FAMILY = next(iter(_FILE["families"]))
+"""Of the run that changes its engine."""
 VOCABULARY: int = _FILE["sizes"]["vocab_size"]
 STANDARD_DEVIATION: float = _FILE["sizes"]["initializer_range"]
 STEPS: int = _FILE["recipe"]["schedule"]["steps"]
@@ -77,8 +81,10 @@ CELLS = [Cell(family=family, method=method) for family, method in product(_FILE[
 
 
 def use_tiny_models() -> None:
-    """In this process the families have the one preset `tiny`."""
+    """In this process the families have the one preset `tiny`, which the tiles of Neuron's kernels need not fit."""
     config._presets = lambda package: {"tiny": _sizes(package.rpartition(".")[2])}
+    neuron.FLASH_TILE = _FILE["recipe"]["data"]["sequence_length"]
+    neuron.tp_degrees = lambda recipe: (1, 2)
 
 
 def _sizes(family: str) -> dict[str, Any]:
