@@ -86,6 +86,9 @@ schemas: setup ## what is generated: schemas for editors, the reference of param
 	$(PYTHON_BIN) -m paceline.recipe.reference
 	$(PYTHON_BIN) -m paceline.images.reference
 
+certificate: setup ## measure every engine against plain PyTorch, and write docs/reference/parity-certificate.md
+	@$(PYTHON_BIN) -m tests.integration.certificate docs/reference/parity-certificate.md
+
 pins: setup ## requirements*.txt from requirements*.in; UPGRADE=1 takes newer versions
 	$(PINS) --output-file requirements-dev.txt requirements-dev.in
 	$(PINS) --constraint requirements-dev.txt --output-file requirements.txt requirements.in
