@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check check-format check-types check-imports check-generated \
-	synth diff images bench bench-train bench-data bench-recovery bench-checkpoint schemas pins clean
+	synth diff images bench bench-train bench-data bench-recovery bench-checkpoint schemas certificate pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
