@@ -90,7 +90,8 @@ def native_problems(recipe: Recipe) -> Iterator[Problem]:
         )
     if recipe.parallelism.pp > 1:
         yield Problem(
-            message="parallelism.pp: PyTorch's own support of Neuron has no pipelines yet", hint="set parallelism.pp to 1"
+            message="parallelism.pp: PyTorch's own support of Neuron has no pipelines yet",
+            hint="set parallelism.pp to 1",
         )
 
 

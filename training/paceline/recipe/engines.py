@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from paceline.recipe.schema import Recipe
 from paceline.spec.base import Record
@@ -24,7 +24,7 @@ class EngineFacts(Record):
     needs: str
     cure: str
     values: dict[str, tuple[Any, ...]]
-    previews: dict[str, tuple[Any, ...]] = {}
+    previews: dict[str, tuple[Any, ...]] = Field(default={})
 
 
 @cache
