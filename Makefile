@@ -92,6 +92,7 @@ certificate: setup ## measure every engine against plain PyTorch, and write docs
 pins: setup ## requirements*.txt from requirements*.in; UPGRADE=1 takes newer versions
 	$(PINS) --output-file requirements-dev.txt requirements-dev.in
 	$(PINS) --constraint requirements-dev.txt --output-file requirements.txt requirements.in
+	$(PINS) --constraint requirements-dev.txt --no-deps --output-file requirements-deepspeed.txt requirements-deepspeed.in
 	$(PINS) --constraint requirements-dev.txt --output-file images/common/build.txt images/common/build.in
 	for name in cpu node-agent controller; do $(PINS) --constraint requirements-dev.txt \
 		--output-file images/$$name/requirements.txt images/$$name/requirements.in || exit 1; done

@@ -39,6 +39,7 @@ class Pass:
 
 
 def recipe(cell: Cell) -> Recipe:
+    weights = "filled below" if cell.adapter is not None or cell.method == "dpo" else None
     return Recipe.model_validate(
         {
             "name": "parity",
@@ -46,7 +47,7 @@ def recipe(cell: Cell) -> Recipe:
             "engine": cell.engine,
             "method": cell.method,
             "adapter": cell.adapter,
-            "model": {"family": cell.family, "preset": "tiny", "weights": "filled below" if cell.adapter or cell.method == "dpo" else None},
+            "model": {"family": cell.family, "preset": "tiny", "weights": weights},
             "data": {"sequence_length": LENGTH},
             "batch": {"tokens": SEQUENCES * LENGTH, "micro_sequences": MICRO},
             "parallelism": cell.parallelism,
@@ -55,7 +56,7 @@ def recipe(cell: Cell) -> Recipe:
             "optimizer": {"learning_rate": RATE, "gradient_clip": 0.5, "epsilon": 1e-4},
             "schedule": {"steps": cell.steps},
         }
-    )  # fmt: skip
+    )
 
 
 def passes(cell: Cell, step: int, part: int, parts: int) -> list[Pass]:
