@@ -169,11 +169,8 @@ class DeepSpeedEngine(Engine):
                 )
 
     def _frozen(self, plan: Blueprint) -> Mapping[str, LogicalShard]:
-        return {
-            tensor: shard
-            for name, parameter in self._built.frozen.items()
-            for tensor, shard in logical(frozen_run(name, parameter), plan.sharding)
-        }
+        runs = [frozen_run(name, parameter) for name, parameter in self._built.frozen.items()]
+        return {tensor: shard for run in runs for tensor, shard in logical(run, run.flat, plan.sharding)}
 
     @contextmanager
     def frozen(self) -> Iterator[Mapping[str, LogicalShard]]:
