@@ -25,13 +25,13 @@ from pydantic import ValidationError
 
 from paceline.journal.writer import Journal
 from paceline.recipe.schema import Recipe
-from paceline.spec.events import RunFinished
+from paceline.spec.events import RunFinished, now
 from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_RUN_TOKEN
 from paceline.supervise.commit import Committer
 from paceline.supervise.conduct import Conduct
 from paceline.supervise.fence import Fence
-from paceline.supervise.herald import Herald, next_generation
+from paceline.supervise.herald import Herald, next_generation, since_start, told_before
 from paceline.supervise.inquest import Inquest
 from paceline.supervise.membership import (
     Fault,
@@ -82,7 +82,10 @@ class Coordinator:
         self._conduct = Conduct(clock)
         self._pacing = Pacing(Recipe.model_validate(job.recipe).stragglers.action, self.journal)
         self._inquest = Inquest(job.timeouts, self.journal, Path(job.journal) / "evidence", clock)
-        opened = next_generation(Path(job.journal)) if successor else 0
+        told = told_before(Path(job.journal)) if successor else []
+        self._conduct.recall(since_start(told), now())
+        self._pacing.recall(since_start(told))
+        opened = next_generation(told)
         self._first_generation = max(job.first_generation, opened)
         self._fence = Fence(newest=opened - 1 if opened else None)
         self._assignment: Assignment | None = None

@@ -50,6 +50,7 @@ class Scene:
                     world_size=len(self.crew.workers),
                     store=Address(host="127.0.0.1", port=1),
                     restore_step=step,
+                    verified=step - 1,
                     restore_from="memory",
                     restore_segment=0,
                 )

@@ -46,6 +46,7 @@ class World:
             self,  # type: ignore[arg-type]
             LAYOUT,
             rank=0,
+            verified=0,
             passes=lambda step, data_rank: [f"passes of {data_rank}"],  # type: ignore[list-item]
             reload=self.reload,
             journal=Journal(directory, run="test", producer="rank-0", node="node-0", rank=0),
