@@ -14,7 +14,7 @@ _PATIENCE_SECONDS = 300.0
 
 class SlowRank(FaultClass):
     leg = Leg.REPLICAS
-    breaks = "every layer of one rank takes 10 ms longer, for 40 steps"
+    breaks = "every layer of one rank takes 10 ms longer, for 64 steps"
     then = "the rank is named as the slow one; nothing is restarted"
     signs = ("straggler.found",)
     heals = False
