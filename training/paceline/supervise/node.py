@@ -309,8 +309,8 @@ class NodeSupervisor:
         try:
             segments = await asyncio.to_thread(self._bring_state, assignment, member.first_rank)
         except (peer.PeerError, OSError) as error:
-            # its holder is gone too: say so by failing the generation, the coordinator will choose again
-            self._unpromoted = Failure(message=f"restore from memory: {error}")
+            # its holder is gone too, as the coordinator will see in a moment: it will choose again
+            self._unpromoted = Failure.of(error).model_copy(update={"message": f"restore from memory: {error}"})
             segments = []
         if assignment is not self._following:
             self._unpromoted = None
