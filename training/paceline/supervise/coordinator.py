@@ -78,11 +78,11 @@ class Coordinator:
         self._clock = clock
         self._roster = Roster(job.timeouts, self.journal, clock)
         self._committer = Committer(job, self.journal)
-        self._herald = Herald(job, self.journal)
         self._conduct = Conduct(clock)
         self._pacing = Pacing(Recipe.model_validate(job.recipe).stragglers.action, self.journal)
         self._inquest = Inquest(job.timeouts, self.journal, Path(job.journal) / "evidence", clock)
         told = told_before(Path(job.journal)) if successor else []
+        self._herald = Herald(job, self.journal, told)
         self._conduct.recall(since_start(told), now())
         self._pacing.recall(since_start(told))
         opened = next_generation(told)

@@ -29,12 +29,12 @@ _VERSIONED = ("torch", "numpy", "safetensors", "tokenizers")
 
 
 class Herald:
-    """The voice of one coordinator; it says nothing twice."""
+    """The voice of one coordinator; it says nothing twice, nor what its predecessors `told`."""
 
-    def __init__(self, job: JobSpec, journal: Journal) -> None:
+    def __init__(self, job: JobSpec, journal: Journal, told: Iterable[AnyEvent] = ()) -> None:
         self._job = job
         self._journal = journal
-        self._reported: set[tuple[int, str]] = set()
+        self._reported = {(event.generation, event.target) for event in told if isinstance(event, FaultDetected)}
 
     def started(self) -> None:
         """The run begins, or goes on after a stop."""

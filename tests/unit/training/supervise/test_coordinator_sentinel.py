@@ -51,6 +51,10 @@ def test_a_successor_knows_who_was_convicted(stage: Stage) -> None:
     fail(stage, ranks=(1,), good_step=4)
     stage.replace_coordinator()
     assert stage.coordinator._avoid == {"b"}
+    for name in "abc":
+        stage[name].say()
+    stage.wait(1.1)
+    assert len(stage.events(FaultDetected)) == 1
 
 
 def work_on(stage: Stage, windows: int) -> None:
