@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check check-format check-types check-imports check-generated \
-	synth diff images bench bench-train bench-data schemas pins clean
+	synth diff images bench bench-train bench-data bench-recovery bench-checkpoint schemas pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,13 @@ bench-train: setup ## tokens per second beside a plain loop, transformers and to
 
 bench-data: setup ## tokens per second of the loader beside Hugging Face datasets; resume in ten trillion tokens
 	@$(PYTHON_BIN) -m benchmarks.data
+
+bench-recovery: setup ## kill to next step beside torchrun, torchft and nvidia-resiliency-ext; debug model, then 135M
+	@$(PYTHON_BIN) -m benchmarks.recovery
+	@$(PYTHON_BIN) -m benchmarks.recovery_135m
+
+bench-checkpoint: setup ## how long a step waits when every step is saved, beside torch.distributed.checkpoint
+	@$(PYTHON_BIN) -m benchmarks.checkpoint
 
 schemas: setup ## what is generated: schemas for editors, the reference of parameters, the table of permissions, images
 	$(PYTHON_BIN) -m stacks.schema

@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +25,12 @@ from paceline.data.loader import Loader
 from paceline.data.mixture import order_of
 from paceline.spec.manifest import MANIFEST_NAME, DatasetManifest, FileRecord, TokenShard
 
-LENGTH, SEQUENCES, STEPS = 2048, 16, 100
+LENGTH, SEQUENCES, STEPS = 2048, 16, 40
+WORKERS = 2
+PEERS = {
+    "datasets + DataLoader": "benchmarks.peers.hf_datasets",
+    "torchtitan": "benchmarks.peers.torchtitan_loader",
+}
 PEER_SECONDS = 600.0
 
 HUGE_TOKENS = 10**13
@@ -47,10 +53,16 @@ def our_rate(directory: Path) -> float:
         return STEPS * SEQUENCES * LENGTH / (time.perf_counter() - started)
 
 
-def rates_of_several(directory: Path, processes: int) -> float:
-    """Tokens per second of `processes` loaders at once, together."""
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        return sum(pool.map(our_rate, [directory] * processes))
+def rate_in_processes(directory: Path) -> float:
+    """Tokens per second of WORKERS loaders at once, together, each in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
+        return sum(pool.map(our_rate, [directory] * WORKERS))
+
+
+def rate_in_threads(directory: Path) -> float:
+    """The same in threads of this process."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return sum(pool.map(our_rate, [directory] * WORKERS))
 
 
 def huge(directory: Path) -> Path:
@@ -105,6 +117,7 @@ def resume(directory: Path) -> dict[str, float]:
         "position, and the first batch, ms": 1000 * (done - opened),
         "both, ms": 1000 * (done - started),
         "memory for both, MB": (after - before) / 1e6,
+        "peak memory of the process, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
     }
 
 
@@ -127,17 +140,17 @@ def measure(repeat: int, say: Say) -> Report:
     with workspace() as directory:
         say("prepare the data")
         data, endless = dataset(directory), huge(directory / "huge")
-        interpreter = peer_environment.python(say)
+        interpreter = peer_environment.python("training", say)
         for number in range(repeat):
             say(f"{number + 1} of {repeat}: loaders")
             note("paceline, 1 loader, tokens/s", our_rate(data))
-            note("paceline, 2 loaders in 2 processes, tokens/s", rates_of_several(data, 2))
-            for workers in (0, 2):
-                arguments = [str(data), *map(str, (LENGTH, SEQUENCES, STEPS, workers))]
-                answer = peer_environment.run(
-                    interpreter, "benchmarks.peers.hf_datasets", arguments, seconds=PEER_SECONDS
-                )
-                note(f"datasets + DataLoader, {workers} workers, tokens/s", float(answer))
+            note(f"paceline, {WORKERS} loaders in {WORKERS} threads, tokens/s", rate_in_threads(data))
+            note(f"paceline, {WORKERS} loaders in {WORKERS} processes, tokens/s", rate_in_processes(data))
+            for name, module in PEERS.items():
+                for workers in (0, WORKERS):
+                    arguments = [str(data), *map(str, (LENGTH, SEQUENCES, STEPS, workers))]
+                    answer = peer_environment.run(interpreter, module, arguments, seconds=PEER_SECONDS)
+                    note(f"{name}, {workers} workers, tokens/s", float(answer.split()[-1]))
             say(f"{number + 1} of {repeat}: resume")
             for name, value in resumed(endless).items():
                 note(f"resume: {name}", value)
@@ -155,7 +168,8 @@ def measure(repeat: int, say: Say) -> Report:
             f"Resume: {HUGE_TOKENS:.0e} tokens in {HUGE_TOKENS // SHARD_TOKENS:,} shards, windows of {HUGE_LENGTH},"
             f" rank {RANKS // 2} of {RANKS}, at the middle of the first epoch. The shards are links to one file of"
             f" holes, so no disk is waited for. Goal: at most {GOAL_MILLISECONDS} ms and {GOAL_MEGABYTES} MB.",
-            "torchtitan's own dataset tokenises text while it trains and is not compared: it does another job.",
+            "torchtitan's loader reads the same documents with the same tokenizer, which it runs while it is read; its"
+            " rate holds that. Workers are processes of the DataLoader.",
         ),
     )
 

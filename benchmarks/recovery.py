@@ -1,38 +1,47 @@
-"""What a fault costs: the same job under paceline and under torchrun with DCP, a rank killed in both.
+"""What a fault costs: the same job under paceline and under those that restart or heal jobs, a rank killed in each.
 
     python -m benchmarks.recovery [--repeat N] [--save]
 
-In every repetition the kill falls on another step between two durable checkpoints, the same one for both systems.
+In every repetition the kill falls on another step between two durable checkpoints, the same one for all systems.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import statistics
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
+from benchmarks.common import peer_environment, systems
 from benchmarks.common.command import Say, command
-from benchmarks.common.jobs import RANKS, RECIPE, TorchrunRun, dataset, job, workspace
-from benchmarks.common.recovery import WARM_UP_STEPS, Recovery, has_caught_up, recovery
+from benchmarks.common.jobs import DEBUG, RANKS, RECIPE, Size, dataset, job, workspace
+from benchmarks.common.peer_run import PeerRun
+from benchmarks.common.recovery import Recovery, has_caught_up, recovery
 from benchmarks.common.report import SPREAD, Report, Table, spread
 from paceline.launch.local.run import LocalRun
 from paceline.spec.errors import LaunchError
 from paceline.spec.events import AnyEvent, FaultDetected, GenerationOpened, RunFinished, StepFinished, now
+from paceline.spec.job import JobSpec
 
 SAVE_EVERY = 5
-FIRST_KILL = 20
+STEPS_BEFORE_KILL = 10  # at least, after the warm-up
 STRUCK_RANK = 1
-MAX_RESTARTS = 3
 PATIENCE_SECONDS = 60.0  # without any step
 OVERRIDES = ("schedule.steps=80", f"checkpoint.persist_every={SAVE_EVERY}")
 
-FIGURES: tuple[tuple[str, Callable[[Recovery], float], int], ...] = (
+OURS = "paceline"
+TORCHRUN = "torchrun + DCP"
+STOCK = "torchrun + DCP, one store"
+
+FIGURES: tuple[tuple[str, Callable[[Recovery], float | None], int], ...] = (
     ("kill to detection, s", lambda r: r.detect_seconds, 2),
     ("kill to first new optimizer step, s", lambda r: r.first_step_seconds, 2),
     ("the same beyond one median step, s", lambda r: r.first_step_seconds - r.step_seconds, 2),
+    ("kill to a step of every rank, s", lambda r: r.whole_seconds, 2),
     ("kill to first step never done before, s", lambda r: r.caught_up_seconds, 2),
     ("steps lost", lambda r: r.lost_steps, 0),
     ("undisturbed step, s", lambda r: r.step_seconds, 3),
@@ -40,17 +49,17 @@ FIGURES: tuple[tuple[str, Callable[[Recovery], float], int], ...] = (
 
 
 class Trial:
-    """One run that is struck once."""
+    """One run that is struck once, after step `at`."""
 
-    def __init__(self, at: int, strike: Callable[[], None]) -> None:
+    def __init__(self, at: int, warm_up: int) -> None:
         self.steps: list[StepFinished] = []
         self.killed: datetime | None = None
         self.detected: datetime | None = None
         self.nodes: dict[int, str] = {}  # by their first rank
         self._at = at
-        self._strike = strike
+        self._warm_up = warm_up
 
-    def watch(self, events: Iterable[AnyEvent]) -> None:
+    def watch(self, events: Iterable[AnyEvent], strike: Callable[[], None]) -> None:
         """Strike in time, and look on until the run has come back or is over. LaunchError if it ends before."""
         for event in events:
             if isinstance(event, GenerationOpened):
@@ -64,43 +73,46 @@ class Trial:
             self.steps.append(event)
             if self.killed is None and event.step >= self._at:
                 self.killed = now()
-                self._strike()
+                strike()
             if has_caught_up(self.steps):
                 return
 
     def outcome(self) -> Recovery:
         assert self.killed is not None
-        return recovery(self.steps, killed=self.killed, detected=self.detected)
+        return recovery(self.steps, killed=self.killed, detected=self.detected, warm_up=self._warm_up)
 
 
-def under_paceline(directory: Path, data: Path, at: int) -> Trial:
+def under_paceline(directory: Path, data: Path, size: Size, at: int) -> Trial:
     """SIGKILL to everything on one of two nodes; a spare stands by."""
-    local = LocalRun(job(directory, data, OVERRIDES, spares=1), directory, os.environ)
-    trial = Trial(at, lambda: local.kill_node(trial.nodes[STRUCK_RANK]))
+    local = LocalRun(job(directory, data, OVERRIDES, size=size, spares=1), directory, os.environ)
+    trial = Trial(at, size.warm_up)
     with local:
-        trial.watch(local.events())
+        trial.watch(local.events(), lambda: local.kill_node(trial.nodes[STRUCK_RANK]))
     return trial
 
 
-def under_torchrun(directory: Path, data: Path, at: int, *, mended: bool = True) -> Trial:
-    """SIGKILL to one of two workers; the agent lives and restarts both."""
-    rendered = job(directory, data, OVERRIDES)
-    with TorchrunRun(
-        rendered, directory, mode="thread", every=SAVE_EVERY, max_restarts=MAX_RESTARTS, mended=mended
-    ) as run:
-        trial = Trial(at, lambda: os.kill(run.worker(STRUCK_RANK), signal.SIGKILL))
-        trial.watch(run.events(PATIENCE_SECONDS))
+def under_peer(start: Callable[[JobSpec, Path], PeerRun], directory: Path, data: Path, size: Size, at: int) -> Trial:
+    """SIGKILL to one of two workers; whoever started it lives."""
+    trial = Trial(at, size.warm_up)
+    with start(job(directory, data, OVERRIDES, size=size), directory) as run:
+        trial.watch(run.events(PATIENCE_SECONDS), lambda: os.kill(run.worker(STRUCK_RANK), signal.SIGKILL))
         trial.detected = run.detected
         if trial.killed is None:
             raise run.failure()
     return trial
 
 
-def came_back(trials: list[Trial]) -> str:
-    """In how many of `trials` there was a next step, and how soon, in words."""
-    seconds = [trial.outcome().first_step_seconds for trial in trials if has_caught_up(trial.steps)]
-    soonest = f", after {min(seconds):.1f} to {max(seconds):.1f} s" if seconds else ""
-    return f"came back in {len(seconds)} of {len(trials)} runs{soonest}"
+def peers(say: Say) -> dict[str, Callable[[JobSpec, Path], PeerRun]]:
+    """How each of them is started, by name."""
+    nvidia = peer_environment.python("nvidia-resiliency-ext", say)
+    torchft = peer_environment.python("torchft", say)
+    return {
+        TORCHRUN: partial(systems.torchrun_dcp, mode="thread", every=SAVE_EVERY),
+        STOCK: partial(systems.torchrun_dcp, mode="thread", every=SAVE_EVERY, mended=False),
+        "NVRx ft_launcher + DCP": partial(systems.ft_launcher, python=nvidia, every=SAVE_EVERY),
+        "NVRx in-process + DCP": partial(systems.in_process, python=nvidia, every=SAVE_EVERY),
+        "torchft": partial(systems.torchft, python=torchft),
+    }
 
 
 def same_losses(*runs: list[StepFinished]) -> bool:
@@ -109,52 +121,77 @@ def same_losses(*runs: list[StepFinished]) -> bool:
     return all(losses.setdefault(step.step, step.loss) == step.loss for steps in runs for step in steps)
 
 
-def measure(repeat: int, say: Say) -> Report:
-    """All repetitions, the two systems taking turns."""
-    ours: list[Recovery] = []
-    theirs: list[Recovery] = []
-    stock: list[Trial] = []
-    equal = True
+def rows(trials: dict[str, list[Trial]]) -> list[tuple[str, ...]]:
+    """A line per figure and system; of the runs that came back."""
+    found = {
+        name: [trial.outcome() for trial in several if has_caught_up(trial.steps)] for name, several in trials.items()
+    }
+    lines: list[tuple[str, ...]] = []
+    for title, figure, digits in FIGURES:
+        for name, recoveries in found.items():
+            values = [value for recovery in recoveries if (value := figure(recovery)) is not None]
+            back = f"{len(recoveries)} of {len(trials[name])}"
+            lines.append((f"{title}: {name}", back, *spread(values, digits)))
+    return lines
+
+
+def times_as_fast(trials: dict[str, list[Trial]]) -> str:
+    """How much sooner than under torchrun the first new step of paceline is, in words."""
+    medians = {}
+    for name in (OURS, TORCHRUN):
+        seconds = [trial.outcome().first_step_seconds for trial in trials[name] if has_caught_up(trial.steps)]
+        if not seconds:
+            return f"{name} did not come back: there is nothing to compare."
+        medians[name] = statistics.median(seconds)
+    return (
+        f"Kill to first new optimizer step: paceline {medians[TORCHRUN] / medians[OURS]:.1f} times as fast as torchrun."
+    )
+
+
+def measure(size: Size, repeat: int, say: Say) -> Report:
+    """All repetitions, the systems taking turns."""
+    trials: dict[str, list[Trial]] = {}
     with workspace() as directory:
         say("prepare the data")
-        data = dataset(directory)
+        data = dataset(directory, size)
+        others = peers(say)
         for number in range(repeat):
-            at = FIRST_KILL + number % SAVE_EVERY
-            say(f"{number + 1} of {repeat}: kill after step {at} under paceline")
-            trial = under_paceline(directory / f"paceline-{number}", data, at)
-            ours.append(trial.outcome())
-            say(f"{number + 1} of {repeat}: kill after step {at} under torchrun")
-            peer = under_torchrun(directory / f"torchrun-{number}", data, at)
-            theirs.append(peer.outcome())
-            equal = equal and same_losses(trial.steps, peer.steps)
-            say(f"{number + 1} of {repeat}: the same without a store per attempt")
-            stock.append(under_torchrun(directory / f"stock-{number}", data, at, mended=False))
-    systems = (("paceline", ours), ("torchrun + DCP", theirs))
-    rows = tuple(
-        (f"{title}: {name}", *spread([figure(r) for r in results], digits))
-        for title, figure, digits in FIGURES
-        for name, results in systems
-    )
+            at = size.warm_up + STEPS_BEFORE_KILL + number % SAVE_EVERY
+            for system, name in enumerate((OURS, *others)):
+                say(f"{number + 1} of {repeat}: kill after step {at} under {name}")
+                place = directory / f"run-{number}-{system}"
+                if name == OURS:
+                    trial = under_paceline(place, data, size, at)
+                else:
+                    trial = under_peer(others[name], place, data, size, at)
+                trials.setdefault(name, []).append(trial)
+                say(f"{name}: {trial.outcome() if has_caught_up(trial.steps) else 'did not come back'}")
+    engine = [trial.steps for name, several in trials.items() if name != "torchft" for trial in several]
     return Report(
-        title="Recovery from a killed rank",
-        table=Table(columns=(f"figure (n = {repeat})", *SPREAD), rows=rows),
+        title=f"Recovery from a killed rank, model {size.title}",
+        table=Table(columns=(f"figure (n = {repeat})", "came back", *SPREAD), rows=tuple(rows(trials))),
         notes=(
-            f"Job: recipe {RECIPE}, {RANKS} ranks, same data, engine and model in both. Losses of all steps that both"
-            f" did: {'bit-identical' if equal else 'DIFFERENT'}.",
+            times_as_fast(trials),
+            f"Job: recipe {RECIPE}, model {size.title}, {RANKS} ranks, same data and model; the same engine but in"
+            f" torchft. Losses of all steps that these did: {'' if same_losses(*engine) else 'NOT '}bit-identical.",
             "paceline: SIGKILL to all processes of one of 2 nodes (supervisor, worker, standby); 1 spare node; a"
             f" snapshot of every step in the memory of 2 nodes; durable checkpoints every {SAVE_EVERY} steps.",
-            f"torchrun: SIGKILL to one of 2 workers under one agent, which lives; --max-restarts={MAX_RESTARTS}"
-            f" --monitor-interval=0.05; dcp.async_save (thread) every {SAVE_EVERY} steps to a local directory; a store"
-            " per attempt. This is the easier fault: nobody has to notice or replace a lost node.",
-            "The kill falls on each step between two durable checkpoints in turn, the same for both.",
-            "The same, but its workers first open one gloo group in the agent's store, which torch does by default:"
-            f" {came_back(stock)}; a run that did not was out of restarts or silent for {PATIENCE_SECONDS:.0f} s. A job"
-            " with more groups there has more to lose. The default --monitor-interval is 0.1.",
-            f"An undisturbed step is the median of its run before the kill, without the first {WARM_UP_STEPS} steps, in"
-            " which paceline's next standbys rehearse. A step of paceline holds its snapshot and second copy.",
+            "The others: SIGKILL to one of 2 workers; whoever started it lives. This is the easier fault: nobody has to"
+            f" notice or replace a lost node. DCP: async_save (thread) every {SAVE_EVERY} steps to a local directory.",
+            f"torchrun, ft_launcher: --max-restarts={systems.MAX_RESTARTS} --monitor-interval=0.05. torchrun has a"
+            " store per attempt; `one store` is torch as shipped: its workers first open a gloo group in the agent's. A"
+            f" run that did not come back was out of restarts or silent for {PATIENCE_SECONDS:.0f} s.",
+            "NVRx in-process: 3 processes, one in reserve; intervals of 0.2 s instead of its default of 1 s. It says"
+            " nothing of when it has detected a fault.",
+            "torchft: 2 replicas of one rank. The first new step is that of the survivor alone, with half of the batch;"
+            " the step in which the other died is dropped, which is not counted as lost here. `a step of every rank` is"
+            " when the killed one takes part again.",
+            "The kill falls on each step between two durable checkpoints in turn. An undisturbed step is the median of"
+            f" the run before the kill, without the first {size.warm_up} steps, in which paceline's next standbys"
+            " rehearse. A step of paceline holds its snapshot and second copy.",
         ),
     )
 
 
 if __name__ == "__main__":
-    sys.exit(command("recovery", __doc__, measure, repeat=5))
+    sys.exit(command("recovery", __doc__, partial(measure, DEBUG), repeat=3))

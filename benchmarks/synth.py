@@ -14,23 +14,24 @@ import os
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.common import peer_environment
 from benchmarks.common.command import Say, command
 from benchmarks.common.jobs import ROOT, workspace
 from benchmarks.common.process import Cost, cost
 from benchmarks.common.report import SPREAD, Report, Table, spread
 from paceline.local.cdk import node_binary
+from paceline.spec.errors import LaunchError
 
 TEAMS = (1, 5, 20, 100)
 EVERY_CHECK = (1, 20)
 SHIPPED = ("speech", "vision", "sandbox")
 GOAL = "Goals: 1 team at most 2 s, a further team at most 0.15 s, a team at least 3 times faster than ParallelCluster."
 
-PEER = "aws-parallelcluster==3.16.1"
+(PEER,) = peer_environment.packages("parallelcluster")
 PEERS = ROOT / "benchmarks" / "peers"
 PEER_NOTES = (
     "Of aws-parallelcluster: load the configuration and build the templates, as `pcluster create-cluster` does, but "
@@ -91,19 +92,12 @@ def ours(workplace: Path, count: int, repeat: int, *, every_check: bool) -> tupl
 
 
 def peer_python(say: Say) -> Path | None:
-    """The Python of an environment that has the peer, made in the user's cache; None where it cannot be had."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    directory = caches / "paceline" / "benchmarks" / PEER.replace("==", "-")
-    python = directory / "bin" / "python"
-    ready = directory / "ready"
-    if not ready.exists():
-        say(f"install {PEER} into {directory}")
-        install = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", PEER]
-        for step in ([sys.executable, "-m", "venv", "--clear", str(directory)], install):
-            if subprocess.run(step, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode:
-                return None
-        ready.touch()
-    return python
+    """The Python of an environment that has the peer; None where it cannot be had."""
+    try:
+        return peer_environment.python("parallelcluster", say)
+    except LaunchError as error:
+        say(error.render())
+        return None
 
 
 def theirs(python: Path, workplace: Path, repeat: int) -> list[Cost]:

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from benchmarks.common import peer_environment
 from benchmarks.common.command import Say, command
-from benchmarks.common.jobs import RECIPE, dataset, workspace
+from benchmarks.common.jobs import RECIPE, dataset, job, workspace
 from benchmarks.common.report import SPREAD, Report, Table, spread
-from paceline.launch.job import RunRequest, render
 from paceline.launch.local.run import LocalRun
 from paceline.recipe.load import load
 from paceline.spec.errors import LaunchError
@@ -36,16 +35,9 @@ PEER_SECONDS = 1800.0
 
 def under_paceline(directory: Path, data: Path) -> list[float]:
     """Seconds of every step of a run on one node."""
-    request = RunRequest(
-        name=directory.name,
-        recipe=load(RECIPE, (f"schedule.steps={STEPS}", f"checkpoint.persist_every={STEPS}")),
-        dataset=str(data),
-        checkpoints=str(directory / "checkpoints"),
-        nodes=1,
-        spares=0,
-    )
+    overrides = (f"schedule.steps={STEPS}", f"checkpoint.persist_every={STEPS}")
     seconds = []
-    with LocalRun(render(request, directory), directory, os.environ) as run:
+    with LocalRun(job(directory, data, overrides, nodes=1), directory, os.environ) as run:
         for event in run.events():
             if isinstance(event, StepFinished):
                 seconds.append(event.seconds)
@@ -61,7 +53,7 @@ def measure(repeat: int, say: Say) -> Report:
     with workspace() as directory:
         say("prepare the data")
         data = dataset(directory)
-        interpreter = peer_environment.python(say)
+        interpreter = peer_environment.python("training", say)
         for number in range(repeat):
             for name in rates:
                 say(f"{number + 1} of {repeat}: {name}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -11,20 +10,12 @@ from urllib.parse import urlsplit
 import typer
 
 from paceline.cli.console import Output, OutputOption, print_json, progress_bars
+from paceline.recipe.method import Method
 from paceline.spec.errors import DataError
 from paceline.spec.manifest import MANIFEST_NAME
 from paceline.spec.run import RunRecord
 
 app = typer.Typer(help="Prepare training data and prove what a run consumed.", no_args_is_help=True)
-
-
-class DataMethod(StrEnum):
-    """For which method of training."""
-
-    PRETRAIN = "pretrain"
-    SFT = "sft"
-    DPO = "dpo"
-    REWARD = "reward"
 
 
 @app.command()
@@ -55,11 +46,11 @@ def prepare(
         float, typer.Option(min=0, max=0.99, help="Part of the documents to evaluate on and not to train on.")
     ] = 0.0,
     method: Annotated[
-        DataMethod,
+        Method,
         typer.Option(
             help="sft: .jsonl of {messages}; dpo, reward: of {prompt, chosen, rejected}; they need a --tokenizer."
         ),
-    ] = DataMethod.PRETRAIN,
+    ] = "pretrain",
     sequence_length: Annotated[
         int, typer.Option(min=8, help="Tokens of a sequence that conversations are laid out in; the recipe's.")
     ] = 1024,
@@ -84,7 +75,7 @@ def prepare(
     plan = Sources.parse(sources or [], weights or [])
     text_tokenizer = read_tokenizer(tokenizer, end_of_text) if tokenizer else None
     with progress_bars() as progress:
-        if method is DataMethod.PRETRAIN:
+        if method == "pretrain":
             manifest = prepare_dataset(
                 plan.documents(field=text_field, minimum_characters=minimum_characters, progress=progress),
                 name=name or directory.absolute().name,
@@ -105,12 +96,8 @@ def prepare(
                     "name the root of the model that will be trained: --tokenizer MODEL",
                 )
             manifest = prepare_samples(
-                [
-                    sample
-                    for place in plan.places.values()
-                    for sample in read_samples(place, method.value, progress=progress)
-                ],
-                method=method.value,
+                [sample for place in plan.places.values() for sample in read_samples(place, method, progress=progress)],
+                method=method,
                 sequence_length=sequence_length,
                 template=read_template(chat_template, tokenizer),
                 tokenizer=text_tokenizer,

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from paceline.data.index import TokenDataset
@@ -85,6 +86,12 @@ class Loader:
         self._next = (step + 1, self._thread.submit(self._read, step + 1))
         return batch
 
+    def passes_of(self, step: int, rank: int) -> list[MicroBatch]:
+        """The micro-batches of the block that another rank consumes of `step`, read now."""
+        first = step * self._count + rank * self._block
+        samples = [self._order.at(index)[1] for index in range(first, first + self._block)]
+        return self._microbatches(np.stack([self._dataset.window(sample) for sample in samples]).astype(np.int64))
+
     def close(self) -> None:
         """End the thread; what it has read ahead is dropped."""
         self._thread.shutdown(wait=True, cancel_futures=True)
@@ -107,9 +114,12 @@ class Loader:
             windows[row] = self._dataset.window(sample)
             if self._witness:
                 digests.append(sample_digest(index, epoch, sample, windows[row]))
-        sequences = torch.from_numpy(windows).view(-1, self._dataset.sequence_length + 1)
-        microbatches = [self._microbatch(part) for part in torch.split(sequences, self._micro)]
+        microbatches = self._microbatches(windows)
         return StepBatch(microbatches=microbatches, first_index=first, count=self._count, digest=combine(digests))
+
+    def _microbatches(self, windows: npt.NDArray[np.int64]) -> list[MicroBatch]:
+        sequences = torch.from_numpy(windows).view(-1, self._dataset.sequence_length + 1)
+        return [self._microbatch(part) for part in torch.split(sequences, self._micro)]
 
     def _microbatch(self, windows: torch.Tensor) -> MicroBatch:
         inputs, targets = inputs_and_targets(windows, all_learned=self._dataset.manifest.samples is None)

@@ -69,18 +69,30 @@ class Metric(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Watch:
+    """Asks for testimonies about a step (engines/watch.py). `recompute` holds the passes of up to two other data ranks,
+    which this rank takes before its own, and whose gradients it throws away; empty on most steps."""
+
+    recompute: tuple[Sequence[MicroBatch], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StepOut:
     """What one optimizer step gave, equal on all ranks.
 
     `loss` is the mean over the global batch in nats per token, or per pair, before the update; `gradient_norm` is the
     global L2 norm before clipping; `totals` is the sum over ranks of the totals given to the step, modulo 2**64;
-    `metrics` are more means over the global batch, of the method's own (engines/objectives).
+    `metrics` are more means over the global batch, of the method's own (engines/objectives). `testimonies` are those
+    of all ranks, [world_size, watch.WORDS], if they were asked for. `compute_seconds` alone is not equal: what this
+    rank computed in the step, or a fixed part of it, without waiting; None where that cannot be told.
     """
 
     loss: Metric
     gradient_norm: Metric
     totals: npt.NDArray[np.int64]
     metrics: Mapping[str, Metric] = field(default_factory=dict)
+    testimonies: npt.NDArray[np.int64] | None = None
+    compute_seconds: Metric | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,7 +142,10 @@ class Engine(Protocol):
         ...
 
     def rehearse(self, recipe: Recipe, vocabulary: int) -> None:
-        """Pay every first-call cost in this process, without peers: build, one step on zeros, teardown."""
+        """Pay every first-call cost in this process, without peers: build, one step on zeros, teardown.
+
+        Of a model whose layers are alike some are enough: others train beside this process.
+        """
         ...
 
     def setup(self, recipe: Recipe, vocabulary: int, context: RankContext) -> None:
@@ -168,13 +183,23 @@ class Engine(Protocol):
         learning_rate: float,
         totals: npt.NDArray[np.int64],
         before_update: Callable[[], None],
+        watch: Watch | None = None,
     ) -> StepOut:
         """One optimizer step on this rank's `microbatches`.
 
         The order is: all forward and backward passes; `before_update()`; the sums over ranks of loss, gradient norm
         and `totals`; clipping; the update. The sums are a fence: no rank changes its parameters or optimizer state
         before every rank has returned from `before_update`. What `before_update` raises ends the step before the fence.
+        With `watch`, which needs a seal, all ranks testify about the step.
         """
+        ...
+
+    def seal(self) -> None:
+        """Remember the fingerprint of the state as it is now. The device is not waited for."""
+        ...
+
+    def altered(self) -> bool:
+        """Whether the state of this rank is another than it sealed. It forces the device."""
         ...
 
     def eval_step(self, microbatch: MicroBatch) -> npt.NDArray[np.float64]:

@@ -16,6 +16,7 @@ from paceline.spec.events import (
     CheckpointFailed,
     CheckpointPersisted,
     CheckpointRejected,
+    CorruptionJudged,
     DataConsumed,
     FaultClassified,
     FaultDetected,
@@ -26,11 +27,20 @@ from paceline.spec.events import (
     SnapshotReplicated,
     SnapshotTaken,
     StepFinished,
+    StragglerFound,
 )
 
 _UNLISTED = (DataConsumed, PhaseChanged, SnapshotTaken, SnapshotReplicated, CheckpointPersisted, ActionStarted)
 _ROUTINE = (StepFinished, CheckpointCommitted)
-_TROUBLE = (FaultInjected, FaultDetected, FaultClassified, CheckpointFailed, CheckpointRejected)
+_TROUBLE = (
+    FaultInjected,
+    FaultDetected,
+    FaultClassified,
+    CorruptionJudged,
+    StragglerFound,
+    CheckpointFailed,
+    CheckpointRejected,
+)
 
 
 class Row(NamedTuple):

@@ -87,6 +87,11 @@ def _of_fault(event: ev.AnyEvent) -> str:
             return f"Fault detected: {_words(event.fault)}: {event.evidence}."
         case ev.HangJudged():
             return f"Nothing moved for {duration(event.idle_seconds)}: {_words(event.fault_class)}: {event.reason}."
+        case ev.CorruptionJudged():
+            return f"Step {event.step:,} was suspicious, {event.suspicion}; {event.outcome}: {event.reason}."
+        case ev.StragglerFound():
+            times = f"{event.factor:.1f} times as long as its peers for {event.phase}"
+            return f"Rank {event.slow_rank} on {event.slow_node} has needed {times} for {event.steps} steps."
         case ev.FaultClassified():
             return f"Fault classified: {_words(event.fault)} is {_words(event.fault_class)}."
         case ev.ActionDecided():

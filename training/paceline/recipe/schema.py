@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from paceline.recipe.method import PAIRS, Adapter, Method, Preference
 from paceline.recipe.platform import Platform
+from paceline.recipe.watch import SentinelChoice, StragglerChoice
 from paceline.spec.base import Record
 
 VERSION: Final = 2
@@ -159,6 +160,8 @@ class Recipe(Record):
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
     checkpoint: Checkpointing = Checkpointing()
+    sentinel: SentinelChoice | None = Field(default=SentinelChoice(), description="null: nothing is watched")
+    stragglers: StragglerChoice = StragglerChoice()
     callbacks: tuple[str, ...] = Field(default=(), description="your own train.callbacks.Callback, `module:Class`")
     seed: int = Field(default=0, ge=0, description="decides the initial parameters")
 

@@ -15,6 +15,9 @@ class Nowhere:
     def put(self, key: str, content: Bytes) -> None:
         pass
 
+    def create(self, key: str, content: Bytes) -> None:
+        pass
+
     def get(self, key: str) -> bytes:
         raise FileNotFoundError(key)
 

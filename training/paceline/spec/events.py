@@ -264,6 +264,37 @@ class HangJudged(Event):
     evidence: str | None = None
 
 
+class CorruptionJudged(Event):
+    """Something about `step` was suspicious: about the `state` before it, or the `work` that it did. What became of it:
+    `convicted` means that results are wrong, because of `guilty_ranks` or, where there are none, of somebody who cannot
+    be named, and that the run goes back to the state after `good_step`; `reproduced` that the step gave the same
+    again; `irreproducible` that no rank agrees even with itself; `unexamined` that no snapshot was there to take the
+    step again from."""
+
+    kind: Literal["corruption.judged"] = "corruption.judged"
+    step: int
+    subject: Literal["state", "work"]
+    suspicion: str
+    outcome: Literal["convicted", "reproduced", "irreproducible", "unexamined"]
+    guilty_ranks: tuple[int, ...] = ()
+    reason: str
+    good_step: int
+
+
+class StragglerFound(Event):
+    """Rank `slow_rank` needs `factor` times as long as its peers (their median) for its own work in `phase`, without
+    what it waits for others, and has for `steps` steps."""
+
+    kind: Literal["straggler.found"] = "straggler.found"
+    slow_rank: int
+    slow_node: str
+    phase: Literal["data", "compute"]
+    factor: float
+    seconds: float
+    peers_seconds: float
+    steps: int
+
+
 class FaultClassified(Event):
     """`fault_class` is the class of the policy catalog: node_lost, worker_failed, ..."""
 
@@ -349,6 +380,8 @@ AnyEvent = Annotated[
     | FaultInjected
     | FaultDetected
     | HangJudged
+    | CorruptionJudged
+    | StragglerFound
     | FaultClassified
     | ActionDecided
     | ActionStarted

@@ -9,7 +9,7 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 
-from paceline.supervise.membership import Fault
+from paceline.supervise.membership import SILENT_CORRUPTION, Fault
 from paceline.supervise.protocol import Failure
 
 _SAME_STEP = 3
@@ -28,6 +28,7 @@ class Conduct:
         self._offences: dict[str, deque[float]] = defaultdict(deque)
         self._errors: deque[float] = deque()
         self._at_same_step = 0
+        self._convicted: set[str] = set()
 
     def note(self, faults: Sequence[Fault], *, progressed: bool) -> None:
         """`faults` ended a generation; `progressed`: it had finished a step."""
@@ -39,16 +40,19 @@ class Conduct:
         for fault in faults:
             if fault.node is not None:
                 self._offences[fault.node].append(now)
+                if fault.fault_class == SILENT_CORRUPTION:
+                    self._convicted.add(fault.node)
         for times in (self._errors, *self._offences.values()):
             while times and now - times[0] > _WINDOW_SECONDS:
                 times.popleft()
 
     @property
     def avoid(self) -> frozenset[str]:
-        """Nodes to use only when there are no others: the repeat offenders."""
+        """Nodes to use only when there are no others: the repeat offenders, and for good those with wrong results."""
         now = self._clock()
         recent = {n: sum(now - t <= _WINDOW_SECONDS for t in times) for n, times in self._offences.items()}
-        return frozenset(node for node, count in recent.items() if count >= _OFFENCES_IN_WINDOW)
+        repeated = {node for node, count in recent.items() if count >= _OFFENCES_IN_WINDOW}
+        return frozenset(self._convicted | repeated)
 
     def verdict(self, faults: Sequence[Fault]) -> Failure | None:
         """Why the run should end instead of being healed once more, if it should.

@@ -24,6 +24,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from paceline.journal.writer import Journal
+from paceline.recipe.schema import Recipe
 from paceline.spec.events import RunFinished
 from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_RUN_TOKEN
@@ -41,6 +42,7 @@ from paceline.supervise.membership import (
     plan_generation,
     wanted_change,
 )
+from paceline.supervise.pacing import Pacing
 from paceline.supervise.process import die_with_parent
 from paceline.supervise.protocol import (
     STARTING,
@@ -78,6 +80,7 @@ class Coordinator:
         self._committer = Committer(job, self.journal)
         self._herald = Herald(job, self.journal)
         self._conduct = Conduct(clock)
+        self._pacing = Pacing(Recipe.model_validate(job.recipe).stragglers.action, self.journal)
         self._inquest = Inquest(job.timeouts, self.journal, Path(job.journal) / "evidence", clock)
         opened = next_generation(Path(job.journal)) if successor else 0
         self._first_generation = max(job.first_generation, opened)
@@ -241,10 +244,11 @@ class Coordinator:
         if faults:
             self._heal(self._assignment, faults, views)
         elif self._has_paused(self._assignment, views):
-            change = wanted_change(self._assignment, views, self.job.sizes, self._conduct.avoid)
+            change = self._wanted_change(self._assignment, views)
             self._plan(views, change or "go on after a pause", lost=())
         else:
             self._waiting_since = self._clock()
+            self._pacing.look(self._assignment, views)
             self._change_if_wanted(self._assignment, views)
 
     def _heal(self, assignment: Assignment, faults: list[Fault], views: dict[str, NodeView]) -> None:
@@ -259,11 +263,13 @@ class Coordinator:
         elif (bug := self._conduct.verdict(faults)) is not None:
             self._end("failed", bug.message, bug.hint)
         else:
-            self._plan(views, cause, lost=tuple(f.where for f in faults if f.fault_class == "node_lost"))
+            good = min((f.good_step for f in faults if f.good_step is not None), default=None)
+            lost = tuple(f.where for f in faults if f.fault_class == "node_lost")
+            self._plan(views, cause, lost=lost, good_step=good)
 
     def _change_if_wanted(self, assignment: Assignment, views: dict[str, NodeView]) -> None:
         """A planned change waits until the next generation could open at once, then asks this one to pause."""
-        change = wanted_change(assignment, views, self.job.sizes, self._conduct.avoid)
+        change = self._wanted_change(assignment, views)
         if change is None or self._pause == assignment.generation:
             return
         staying = [v for v in views.values() if v.present and not v.status.leaving and v.status.failure is None]
@@ -273,13 +279,21 @@ class Coordinator:
         elif isinstance(self._planned(views, change), Assignment):
             self._pause = assignment.generation
 
+    def _wanted_change(self, assignment: Assignment, views: dict[str, NodeView]) -> str | None:
+        return wanted_change(assignment, views, self.job.sizes, self._avoid, self._pacing.unwanted)
+
+    @property
+    def _avoid(self) -> frozenset[str]:
+        """Nodes to use only when there are no others."""
+        return self._conduct.avoid | self._pacing.unwanted
+
     def _has_paused(self, assignment: Assignment, views: dict[str, NodeView]) -> bool:
         """Whether all workers ended after the same step because they were asked to, and not because the run ends."""
         ended = {w.state for w in self._workers(assignment, views)}
         whole = len(self._workers(assignment, views)) == len(assignment.members)
         return whole and "stopped" in ended and ended <= {"stopped", "completed"} and not self._stop_requests
 
-    def _planned(self, views: dict[str, NodeView], cause: str) -> Assignment | Waiting:
+    def _planned(self, views: dict[str, NodeView], cause: str, good_step: int | None = None) -> Assignment | Waiting:
         return plan_generation(
             sizes=self.job.sizes,
             workers_per_node=self.job.workers_per_node,
@@ -288,12 +302,15 @@ class Coordinator:
             views=views,
             durable_step=self._committer.durable_step,
             cause=cause,
-            avoid=self._conduct.avoid,
+            avoid=self._avoid,
+            good_step=good_step,
         )
 
-    def _plan(self, views: dict[str, NodeView], cause: str, *, lost: tuple[str, ...]) -> None:
+    def _plan(
+        self, views: dict[str, NodeView], cause: str, *, lost: tuple[str, ...], good_step: int | None = None
+    ) -> None:
         """Open the next generation if it can be, give up if that takes too long."""
-        now, planned = self._clock(), self._planned(views, cause)
+        now, planned = self._clock(), self._planned(views, cause, good_step)
         if isinstance(planned, Assignment):
             planned = self._fence.hinders(planned) or planned
         if isinstance(planned, Waiting):

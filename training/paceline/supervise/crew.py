@@ -30,6 +30,7 @@ from paceline.supervise.protocol import (
     SnapshotReady,
     StandbyReady,
     StepDone,
+    Work,
     WorkerFailed,
     WorkerFinished,
     WorkersState,
@@ -50,6 +51,7 @@ class Worker:
     rank: int = -1
     ready: bool = False
     step: int = -1
+    verified: int = -1
     outcome: Literal["completed", "stopped", "failed"] | None = None
     error: Failure | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -130,6 +132,11 @@ class Crew:
         return min((w.step for w in self.workers), default=-1)
 
     @property
+    def verified(self) -> int:
+        """The newest step whose state all workers found right."""
+        return min((w.verified for w in self.workers), default=-1)
+
+    @property
     def failed_early(self) -> bool:
         """Some worker failed before it was ready: what it lacks, the next one will lack too."""
         return any(w.outcome == "failed" and not w.ready for w in self.workers)
@@ -153,7 +160,8 @@ class Crew:
 
     def promote(self, promotions: Sequence[Promote]) -> None:
         for worker, promotion in zip(self.workers, promotions, strict=True):
-            worker.step, worker.rank = promotion.restore_step, promotion.rank
+            worker.step = worker.verified = promotion.restore_step
+            worker.rank = promotion.rank
             worker.progress.write(step=promotion.restore_step, phase=Phase.BUILD)  # its idle time counts from now
             self._send(worker, promotion)
 
@@ -207,11 +215,11 @@ class Crew:
         if isinstance(message, StandbyReady):
             worker.ready = True
         elif isinstance(message, StepDone):
-            worker.step = message.step
+            worker.step, worker.verified = message.step, message.verified
         elif isinstance(message, SnapshotReady):
             self._on_snapshot(worker.local_rank, message)
         elif isinstance(message, WorkerFinished):
-            worker.outcome = message.outcome
+            worker.outcome, worker.verified = message.outcome, worker.step
         elif isinstance(message, WorkerFailed):
             self._fail(worker, message.error)
         self._changed()
@@ -219,7 +227,10 @@ class Crew:
 
 def _progress(worker: Worker) -> RankProgress:
     words = worker.progress.read()
-    return RankProgress(rank=worker.rank, step=words.step, phase=words.phase, idle_seconds=words.idle_seconds)
+    work = Work(steps=words.worked_steps, data_seconds=words.data_ns / 1e9, compute_seconds=words.compute_ns / 1e9)
+    return RankProgress(
+        rank=worker.rank, step=words.step, phase=words.phase, idle_seconds=words.idle_seconds, work=work
+    )
 
 
 async def _inspect(worker: Worker, node: str) -> RankEvidence:

@@ -83,8 +83,8 @@ class SupervisorLink:
     def stop_requested(self) -> bool:
         return self._stop
 
-    def step_done(self, step: int) -> None:
-        self._send(StepDone(step=step))
+    def step_done(self, step: int, *, verified: int) -> None:
+        self._send(StepDone(step=step, verified=verified))
 
     def snapshot_ready(self, segment: int, step: int, *, persist: bool) -> None:
         self._send(SnapshotReady(segment=segment, step=step, persist=persist))

@@ -20,6 +20,8 @@ from paceline.supervise.protocol import (
     ShardSource,
 )
 
+SILENT_CORRUPTION = "silent_corruption"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeView:
@@ -36,13 +38,14 @@ class NodeView:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
     """Why a generation cannot go on. `node` is None where nobody can be named; `traceback` is that of a worker's own
-    exception."""
+    exception. The state of steps after `good_step` is not to be used; None: all of it may be."""
 
     node: str | None
     fault: str
     fault_class: str
     evidence: str
     traceback: str | None = None
+    good_step: int | None = None
 
     @property
     def where(self) -> str:
@@ -80,6 +83,8 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
         return Waiting(reason=f"the connection to {', '.join(suspected)} broke a moment ago")
     if lost:
         return lost
+    if corrupted := next(filter(None, (_corrupted(assignment, view.status) for view in failed)), None):
+        return corrupted
     if unfit := _replaceable(assignment, views):
         return unfit
     return [
@@ -91,6 +96,26 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
             traceback=_traceback(view.status),
         )
         for view in failed
+    ]
+
+
+def _corrupted(assignment: Assignment, status: NodeStatus) -> list[Fault]:
+    """What the sentinel of a failed node's workers found. All ranks find the same."""
+    error = status.workers.error if status.workers is not None else None
+    if error is None or error.corruption is None:
+        return []
+    found = error.corruption
+    places = {rank // assignment.workers_per_node for rank in found.ranks}
+    nodes: list[str | None] = [assignment.members[place].node for place in sorted(places)]
+    return [
+        Fault(
+            node=node,
+            fault="silent corruption",
+            fault_class=SILENT_CORRUPTION,
+            evidence=found.reason,
+            good_step=found.good_step,
+        )
+        for node in nodes or [None]
     ]
 
 
@@ -121,6 +146,7 @@ def plan_generation(
     durable_step: int | None,
     cause: str,
     avoid: Collection[str] = (),
+    good_step: int | None = None,
 ) -> Assignment | Waiting:
     """The next generation over nodes that are present and ready.
 
@@ -128,9 +154,9 @@ def plan_generation(
     begins with no smaller one. Survivors keep their ranks, so their snapshots are where they are needed; vacant ranks
     go to spares, and to nodes in `avoid` only if there are no others; a member that is unfit keeps its rank only while
     nobody can take it, and an unfit node that is no member gets none. The state is the newest step of which every
-    rank's snapshot is in somebody's memory, else the newest durable checkpoint (`durable_step`, None when there is
-    none), else the beginning. `first_generation` is above all that were opened before by others than who asks: two
-    generations of one number could meet.
+    rank's snapshot is in somebody's memory, and none after `good_step`, else the newest durable checkpoint
+    (`durable_step`, None when there is none), else the beginning. `first_generation` is above all that were opened
+    before by others than who asks: two generations of one number could meet.
     """
     usable = {n: v.status for n, v in views.items() if v.present and not v.suspected and v.status.failure is None}
     before = {m.node for m in previous.members} if previous is not None else set()
@@ -158,32 +184,43 @@ def plan_generation(
         generation=max(first_generation, previous.generation + 1 if previous is not None else 0),
         members=members,
         workers_per_node=workers_per_node,
-        restore=choose_restore(previous, list(usable.values()), durable_step),
+        restore=choose_restore(previous, list(usable.values()), durable_step, good_step),
         cause=cause,
     )
 
 
 def wanted_change(
-    assignment: Assignment, views: Mapping[str, NodeView], sizes: Sequence[int], avoid: Collection[str]
+    assignment: Assignment,
+    views: Mapping[str, NodeView],
+    sizes: Sequence[int],
+    avoid: Collection[str],
+    unwanted: Collection[str] = (),
 ) -> str | None:
-    """Why a generation that is well should give way to another after its present step: a member's capacity ends, or
-    there are nodes to grow by."""
+    """Why a generation that is well should give way to another after its present step: a member's capacity ends, a
+    spare can take over from an unwanted one, or there are nodes to grow by."""
     members = {m.node for m in assignment.members}
     leaving = sorted(n for n in members if n in views and views[n].status.leaving)
     if leaving:
         return f"hand over: {', '.join(leaving)} leaves"
     joining = {n for n, v in views.items() if _could_join(v) and n not in members and n not in avoid}
+    if joining and (slow := sorted(members & set(unwanted))):
+        return f"hand over: {slow[0]} is slower than its peers"
     larger = [size for size in sizes if len(members) < size <= len(members) + len(joining)]
     return f"grow to {larger[0]} nodes" if larger else None
 
 
-def choose_restore(previous: Assignment | None, statuses: Sequence[NodeStatus], durable_step: int | None) -> Restore:
+def choose_restore(
+    previous: Assignment | None,
+    statuses: Sequence[NodeStatus],
+    durable_step: int | None,
+    good_step: int | None = None,
+) -> Restore:
     """Memory before disk, newer before older; never snapshots of two generations together: a step that was run
     again need not have given the same bits."""
     holders: dict[tuple[int, int], dict[int, tuple[NodeStatus, HeldShard]]] = {}
     for status in statuses:
         for shard in status.held:
-            if not is_superseded(shard, previous):
+            if not is_superseded(shard, previous) and (good_step is None or shard.step <= good_step):
                 holders.setdefault((shard.step, shard.generation), {})[shard.rank] = (status, shard)
     whole = [key for key, by_rank in holders.items() if _is_whole([shard for _, shard in by_rank.values()])]
     if whole and (newest := max(whole))[0] >= (durable_step or 0):

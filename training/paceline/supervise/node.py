@@ -191,7 +191,7 @@ class NodeSupervisor:
             following=self._following,
             workers=self._workers_status(),
             held=tuple(self.memory.held()),
-            persisted=self._persister.persisted,
+            persisted=tuple(s for s in self._persister.persisted if s.step <= self._verified),
             uploading=self._persister.uploading,
             upload_failure=self._persister.failure,
             inspection=self._inspection,
@@ -201,6 +201,13 @@ class NodeSupervisor:
     def _health_says(self, unfit: Finding | None) -> None:
         self._unfit = unfit
         self._line.report_soon()
+
+    @property
+    def _verified(self) -> int:
+        """The newest step whose state was found right, as far as this node knows."""
+        if self._active is not None:
+            return self._active.verified
+        return self._following.restore.step if self._following is not None else -1
 
     def _workers_status(self) -> WorkersStatus | None:
         if self._following is None:
@@ -291,6 +298,7 @@ class NodeSupervisor:
         if assignment is not self._following:
             return
         self.memory.forget_after(assignment.restore.step)
+        self._persister.forget_after(assignment.restore.step, assignment.generation)
         member = assignment.member(self.node)
         if member is None or member.peer_port != self._server.port:  # a predecessor on this node was meant
             self._phase(Activity.IDLE_RESERVED)

@@ -31,6 +31,7 @@ class Persister:
         self._repository: CheckpointRepository | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._persisted: list[PersistedShard] = []
+        self._went_back: list[tuple[int, int]] = []
         self._failure: str | None = None
         self._reading: dict[Segment, asyncio.Event] = {}
         self._busy: set[int] = set()
@@ -48,7 +49,14 @@ class Persister:
     @property
     def persisted(self) -> tuple[PersistedShard, ...]:
         """Durable files whose checkpoint is not known to be committed yet."""
-        return tuple(self._persisted)
+        return tuple(shard for shard in self._persisted if not self._overtaken(shard))
+
+    def forget_after(self, step: int, generation: int) -> None:
+        """`generation` went back to `step`: what earlier ones saved after it was not wanted, or was wrong."""
+        self._went_back.append((step, generation))
+
+    def _overtaken(self, shard: PersistedShard) -> bool:
+        return any(shard.step > step and shard.generation < generation for step, generation in self._went_back)
 
     def committed(self, step: int) -> None:
         """Forget what a committed checkpoint holds, or has overtaken."""

@@ -19,16 +19,36 @@ from paceline.spec.manifest import CheckpointFile, TrainerState
 STARTING = "start"  # the cause of a run's first generation
 
 
+class Corruption(Record):
+    """State or work of `ranks` is not what it must be; none are named where it cannot be told whose. The state after
+    `good_step` is known to be right, later ones are not."""
+
+    ranks: tuple[int, ...]
+    good_step: int
+    reason: str
+
+
+class CorruptionFound(Exception):  # noqa: N818 - what was found, in the words of the sentinel
+    """Ends a generation whose results cannot be trusted."""
+
+    def __init__(self, corruption: Corruption) -> None:
+        super().__init__(corruption.reason)
+        self.corruption = corruption
+
+
 class Failure(Record):
     """Why something cannot go on, in the words for a person; `hint` says what to do."""
 
     message: str
     hint: str | None = None
     traceback: str | None = Field(default=None, description="of a worker's own exception")
+    corruption: Corruption | None = None
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """`error` in words. Where it was raised is kept: without it nobody finds the bug."""
+        if isinstance(error, CorruptionFound):
+            return cls(message=error.corruption.reason, corruption=error.corruption)
         trace = "".join(traceback.format_exception(error)) if error.__traceback__ is not None else None
         if isinstance(error, PacelineError):
             message = "; ".join(p.message for p in error.problems)
@@ -111,6 +131,23 @@ class Assignment(Record):
 WorkersState = Literal["running", "completed", "stopped", "failed"]
 
 
+class Work(Record):
+    """What a rank has spent on its own work in `steps` steps of a generation: waiting for its data, and computing
+    without waiting for others."""
+
+    steps: int = 0
+    data_seconds: float = 0.0
+    compute_seconds: float = 0.0
+
+    def since(self, before: Work) -> Work:
+        """What was added after `before`."""
+        return Work(
+            steps=self.steps - before.steps,
+            data_seconds=self.data_seconds - before.data_seconds,
+            compute_seconds=self.compute_seconds - before.compute_seconds,
+        )
+
+
 class RankProgress(Record):
     """A rank's progress words: `step` steps done, at `phase` (progress.Phase), unchanged for `idle_seconds`."""
 
@@ -118,6 +155,7 @@ class RankProgress(Record):
     step: int
     phase: int
     idle_seconds: float
+    work: Work = Work()
 
 
 class WorkersStatus(Record):
@@ -210,8 +248,11 @@ class StandbyReady(Record):
 
 
 class StepDone(Record):
+    """`verified` is the newest step whose state may be made durable: `step` itself, if nobody watches the state."""
+
     kind: Literal["step.done"] = "step.done"
     step: int
+    verified: int
 
 
 class SnapshotReady(Record):

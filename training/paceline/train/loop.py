@@ -16,7 +16,7 @@ import numpy as np
 from paceline.checkpoint.snapshot import Snapshotter
 from paceline.data.ledger import WORDS, advance, as_int64, digest_hex, from_int64
 from paceline.data.loader import Loader
-from paceline.engines.base import Engine
+from paceline.engines.base import Engine, StepOut, Watch
 from paceline.journal.writer import Journal
 from paceline.recipe.schema import Recipe
 from paceline.spec.events import Activity, DataConsumed, PhaseChanged, StepFinished
@@ -24,6 +24,7 @@ from paceline.spec.manifest import TrainerState
 from paceline.supervise.progress import Phase, Progress
 from paceline.train.callbacks import Callback, StepFigures
 from paceline.train.schedule import learning_rate
+from paceline.train.sentinel import Sentinel
 
 
 class Supervision(Protocol):
@@ -36,7 +37,7 @@ class Supervision(Protocol):
 
     def wait_until_safe(self, step: int) -> None: ...
 
-    def step_done(self, step: int) -> None: ...
+    def step_done(self, step: int, *, verified: int) -> None: ...
 
 
 class TrainingLoop:
@@ -55,6 +56,7 @@ class TrainingLoop:
         rank: int,
         speaks: bool,
         callbacks: Sequence[Callback] = (),
+        sentinel: Sentinel | None = None,
         utilisation: Callable[[float], float | None] = lambda seconds: None,
     ) -> None:
         self._recipe = recipe
@@ -66,6 +68,7 @@ class TrainingLoop:
         self._rank = rank
         self._speaks = speaks
         self._callbacks = callbacks
+        self._sentinel = sentinel
         self._utilisation = utilisation
         self._snapshot_step: int | None = None
         self._stall_seconds = 0.0
@@ -85,12 +88,16 @@ class TrainingLoop:
             over = trainer.step == self._recipe.schedule.steps  # a fault took the last checkpoint on its way
             if over or resharded:
                 self._snapshots.begin(trainer, persist=over)
+        if self._sentinel is not None:
+            self._sentinel.begin(trainer.step)
         for callback in self._callbacks:
             callback.begin(trainer)
         started = time.perf_counter()
         while trainer.step < self._recipe.schedule.steps and not stopped:
             trainer, stopped, started = self._step(trainer, started)
         self._snapshots.wait()
+        if self._sentinel is not None:
+            self._sentinel.end(trainer.step)
         for callback in self._callbacks:
             callback.end(trainer)
         self._supervision.progress.write(step=trainer.step, phase=Phase.DONE)
@@ -105,13 +112,21 @@ class TrainingLoop:
         data_seconds = time.perf_counter() - started
         rate = learning_rate(recipe.schedule, recipe.optimizer.learning_rate, step)
         wish = np.array([int(self._supervision.stop_requested)], dtype=np.int64)
-        self._supervision.progress.write(step=step, phase=Phase.FORWARD_BACKWARD)
-        out = self._engine.train_step(
-            batch.microbatches,
-            learning_rate=rate,
-            totals=np.concatenate([as_int64(batch.digest), wish]),
-            before_update=lambda: self._fence(step),
-        )
+
+        def take(watch: Watch | None) -> StepOut:
+            self._supervision.progress.write(step=step, phase=Phase.FORWARD_BACKWARD)
+            return self._engine.train_step(
+                batch.microbatches,
+                learning_rate=rate,
+                totals=np.concatenate([as_int64(batch.digest), wish]),
+                before_update=lambda: self._fence(step),
+                watch=watch,
+            )
+
+        if self._sentinel is None:
+            out = take(None)
+        else:
+            out = self._sentinel.accept(step, take(self._sentinel.watch(step)), again=take)
         digest, stop = from_int64(out.totals[:WORDS]), bool(out.totals[WORDS])
         trainer = TrainerState(
             step=step + 1,
@@ -123,7 +138,10 @@ class TrainingLoop:
         self._snapshots.begin(trainer, persist=last or trainer.step % recipe.checkpoint.persist_every == 0)
         self._snapshot_step = trainer.step
         loss, gradient_norm = out.loss.result(), out.gradient_norm.result()
-        self._supervision.step_done(trainer.step)
+        verified = trainer.step if self._sentinel is None else self._sentinel.verified
+        self._supervision.step_done(trainer.step, verified=verified)
+        own = out.compute_seconds.result() if out.compute_seconds is not None else 0.0
+        self._supervision.progress.add_work(data_seconds=data_seconds, compute_seconds=own)
         if self._rank == 0:
             self._journal.emit(
                 DataConsumed,

@@ -47,6 +47,7 @@ from paceline.train.evaluation import Evaluation
 from paceline.train.flops import flops_per_token, peak_flops
 from paceline.train.loop import TrainingLoop
 from paceline.train.profiler import Profiler
+from paceline.train.sentinel import Sentinel
 from paceline.train.tasks import tokenise
 
 
@@ -129,6 +130,7 @@ class Worker:
                 rank=promotion.rank,
                 speaks=promotion.local_rank == 0,
                 callbacks=self._callbacks(promotion, journal, layout),
+                sentinel=self._sentinel(promotion, journal, layout, loader),
                 utilisation=self._utilisation(promotion.world_size),
             )
             stopped = loop.run(
@@ -145,6 +147,28 @@ class Worker:
         if recipe.evaluation.every:
             found.append(self._evaluation(promotion, journal, layout))
         return found
+
+    def _sentinel(self, promotion: Promote, journal: Journal, layout: Layout, loader: Loader) -> Sentinel | None:
+        if self._recipe.sentinel is None:
+            return None
+        return Sentinel(
+            self._recipe.sentinel,
+            self._engine,
+            layout,
+            rank=promotion.rank,
+            passes=loader.passes_of,
+            reload=self._reload,
+            journal=journal,
+        )
+
+    def _reload(self, step: int) -> bool:
+        """Put the state of the own snapshot after `step` back; False if there is none that is whole."""
+        for segment in self._link.segments:
+            header = segment.header()
+            if header is not None and header.step == step and segment.is_whole():
+                fill(self._engine.state(), [(f"snapshot after step {step}", segment.body(header.body_bytes))])
+                return True
+        return False
 
     def _evaluation(self, promotion: Promote, journal: Journal, layout: Layout) -> Evaluation:
         directory = Path(self._launch.data_directory)

@@ -8,9 +8,12 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from paceline.engines.base import IGNORED, Engine, StepOut
 from paceline.engines.torch.engine import TorchEngine
+from paceline.models.decoder import DecoderLayer
 from paceline.models.initialise import initialise
 from paceline.models.layers import PlainLayers
 from paceline.models.llama.config import LlamaConfig
@@ -154,6 +157,22 @@ def test_rehearsal_leaves_nothing_and_changes_nothing(start: Start, recipe: Reci
     start(engine=engine)
     assert_bit_identical(copied(engine), expected[0])
     assert train(engine, 0).loss.result() == expected[1]
+
+
+def test_rehearsal_builds_no_more_layers_than_it_has_to(recipe: Recipe) -> None:
+    """A whole large model has no room beside the one that trains, and would take minutes."""
+    ran: set[nn.Module] = set()
+
+    def note(module: nn.Module, given: object, output: object) -> None:
+        if isinstance(module, DecoderLayer):
+            ran.add(module)
+
+    hook = register_module_forward_hook(note)
+    try:
+        TorchEngine().rehearse(recipe, VOCABULARY)
+    finally:
+        hook.remove()
+    assert 0 < len(ran) < LlamaConfig.preset(recipe.model.preset).num_hidden_layers
 
 
 def test_teardown_is_safe_twice_and_before_setup(start: Start) -> None:

@@ -15,7 +15,7 @@ from paceline.spec.errors import LaunchError
 
 @pytest.fixture
 def run(tmp_path: Path) -> LocalRun:
-    job = SimpleNamespace(run="test", nodes=1, spares=1, journal=str(tmp_path / "journal"))
+    job = SimpleNamespace(run="test", nodes=1, spares=1, journal=str(tmp_path / "journal"), environment={})
     local = LocalRun(job, tmp_path, {})  # type: ignore[arg-type]
     for name in ("node-0", "node-1"):
         log = tmp_path / "nodes" / name / "supervisor.log"

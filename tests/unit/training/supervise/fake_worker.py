@@ -37,7 +37,7 @@ def main() -> None:
         segment.finish()
         link.snapshot_ready(0, step, persist=False)
         link.wait_until_safe(step)
-        link.step_done(step)
+        link.step_done(step, verified=step)
     if behaviour == "finishes":
         link.finished(stopped=False)
         link.failed(ValueError("while cleaning up"))

@@ -7,7 +7,7 @@ import pytest
 from paceline.spec.job import Timeouts
 from paceline.supervise.conduct import Conduct
 from paceline.supervise.hang import HangWatch, percentile
-from paceline.supervise.membership import Fault
+from paceline.supervise.membership import SILENT_CORRUPTION, Fault
 from paceline.supervise.protocol import RankProgress, WorkersStatus
 
 
@@ -127,3 +127,11 @@ def test_a_repeat_offender_is_avoided_for_an_hour(clock: Clock) -> None:
     assert conduct.avoid == {"b"}
     clock.now += 3601
     assert conduct.avoid == frozenset()
+
+
+def test_a_convicted_node_is_avoided_at_once_and_for_good(clock: Clock) -> None:
+    conduct = Conduct(clock)
+    wrong = Fault(node="a", fault="silent corruption", fault_class=SILENT_CORRUPTION, evidence="state", good_step=3)
+    conduct.note([wrong], progressed=True)
+    clock.now += 24 * 3600.0
+    assert conduct.avoid == {"a"}

@@ -64,6 +64,16 @@ def test_what_is_committed_or_overtaken_is_forgotten(tmp_path: Path, journal: Jo
     assert [shard.step for shard in persister.persisted] == [12]
 
 
+def test_what_an_earlier_generation_saved_after_the_step_that_a_later_one_began_from_is_not_committed(
+    tmp_path: Path, journal: Journal
+) -> None:
+    persister = Persister(str(tmp_path / "checkpoints"), journal, lambda: None)
+    asyncio.run(upload(persister, segment(4), segment(8)))
+    persister.forget_after(4, generation=4)
+    persister.forget_after(20, generation=5)
+    assert [shard.step for shard in persister.persisted] == [4]
+
+
 def test_a_failed_upload_is_reported_and_costs_nothing_else(tmp_path: Path, journal: Journal) -> None:
     (tmp_path / "checkpoints").write_text("a file, not a directory")
     persister = Persister(str(tmp_path / "checkpoints"), journal, lambda: None)

@@ -100,7 +100,9 @@ class World:
         return Batch([], step * COUNT, COUNT, np.full(WORDS, step + 1, dtype=np.uint64))
 
     # the engine
-    def train_step(self, microbatches: Any, *, learning_rate: float, totals: Any, before_update: Any) -> StepOut:
+    def train_step(
+        self, microbatches: Any, *, learning_rate: float, totals: Any, before_update: Any, watch: Any
+    ) -> StepOut:
         self.diary.append(f"compute {self._at + 1}")
         before_update()
         self.diary.append(f"update {self._at + 1}")
@@ -128,7 +130,7 @@ class World:
     def wait_until_safe(self, step: int) -> None:
         self.diary.append(f"safe {step}")
 
-    def step_done(self, step: int) -> None:
+    def step_done(self, step: int, *, verified: int) -> None:
         self.diary.append(f"done {step}")
 
 

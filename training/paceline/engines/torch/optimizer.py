@@ -93,6 +93,10 @@ class ShardedAdamW:
         self._adamw.step()
         if self._inner is not None:
             self._inner.step(learning_rate)
+        self.drop_gradients()
+
+    def drop_gradients(self) -> None:
+        """Forget what backward left."""
         for parameter in self._locals.values():
             parameter.grad = None
         for parameter in self._sharded.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from paceline.engines.registry import check as check_engine
+from paceline.recipe.engines import require
 from paceline.recipe.schema import Recipe
 from paceline.spec.errors import LaunchError
 
@@ -21,4 +21,4 @@ def check(recipe: Recipe, root: Path = Path("/")) -> None:
             f"accelerator {recipe.accelerator}: this machine has none (there is no {root / device})",
             "train on what it has: --set accelerator=cpu",
         )
-    check_engine(recipe.engine)
+    require(recipe.engine)

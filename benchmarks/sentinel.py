@@ -1,0 +1,106 @@
+"""What the corruption sentinel adds to a step, at the cadences that a recipe has if it says nothing.
+
+    python -m benchmarks.sentinel [--repeat N] [--save]
+
+One rank takes the same steps with and without it, by turns in one process, so that what else the machine does falls on
+all of them alike. On a rank alone the sentinel costs most: others share the state, and not the work on their tokens.
+"""
+
+from __future__ import annotations
+
+import socket
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from benchmarks.common.command import Say, command
+from benchmarks.common.jobs import RECIPE
+from benchmarks.common.report import Report, Table
+from paceline.engines.base import RankContext, Rendezvous, Watch
+from paceline.engines.torch.engine import TorchEngine
+from paceline.journal.units import size
+from paceline.recipe.load import load
+
+VOCABULARY = 4096
+WARM_UP = 3
+ROUNDS = 12  # of one step of each kind, in one repetition
+KINDS = ("alone", "state checked", "state checked, work recomputed")
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Tokens that mean nothing: they take as long as any others."""
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    documents: torch.Tensor | None = None
+
+
+def take(engine: TorchEngine, kind: str, passes: list[Pass]) -> float:
+    """The seconds of one step, all that belongs to it done."""
+    watch = None if kind == KINDS[0] else Watch(recompute=(passes,) if kind == KINDS[2] else ())
+    started = time.perf_counter()
+    out = engine.train_step(
+        passes, learning_rate=1e-4, totals=np.zeros(1, dtype=np.int64), before_update=lambda: None, watch=watch
+    )
+    out.loss.result()
+    if watch is not None:
+        engine.seal()
+    engine.sync()
+    return time.perf_counter() - started
+
+
+def measure(repeat: int, say: Say) -> Report:
+    """All repetitions, the kinds of steps taking turns."""
+    recipe = load(RECIPE).recipe
+    assert recipe.sentinel is not None
+    torch.set_num_threads(1)
+    engine = TorchEngine()
+    listener = socket.create_server(("127.0.0.1", 0))
+    meeting = Rendezvous(host="127.0.0.1", port=listener.getsockname()[1], listen_fd=listener.detach())
+    engine.setup(recipe, VOCABULARY, RankContext(rank=0, world_size=1, generation=0, rendezvous=meeting))
+    engine.build(initialise=True)
+    engine.seal()
+    shape = recipe.batch.micro_sequences, recipe.data.sequence_length
+    tokens = torch.randint(0, VOCABULARY, shape)
+    passes = [Pass(tokens, tokens)] * (recipe.sequences_per_step // recipe.batch.micro_sequences)
+    ratios: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for _ in range(WARM_UP):
+        take(engine, KINDS[2], passes)
+    alone = 0.0
+    for number in range(repeat):
+        say(f"{number + 1} of {repeat}")
+        seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        for _ in range(ROUNDS):
+            for kind in KINDS:
+                engine.seal()
+                seconds[kind].append(take(engine, kind, passes))
+        alone = statistics.median(seconds[KINDS[0]])
+        for kind in KINDS:
+            ratios[kind].append(statistics.median(seconds[kind]) / alone - 1)
+    held = sum(shard.tensor.nbytes for shard in engine.state().values())
+    engine.teardown()
+    added = {kind: statistics.median(found) for kind, found in ratios.items()}
+    every, recompute_every = recipe.sentinel.every, recipe.sentinel.recompute_every
+    mean = added[KINDS[1]] / every + (added[KINDS[2]] - added[KINDS[1]]) / recompute_every
+    rows = [(kind, f"{100 * added[kind]:+.2f}") for kind in KINDS]
+    return Report(
+        title="What the corruption sentinel adds to a step",
+        table=Table(
+            columns=("step", "added %"), rows=(*rows, ("mean of a run with the default cadences", f"{100 * mean:+.2f}"))
+        ),
+        notes=(
+            f"Job: recipe {RECIPE} on one rank and one thread, {recipe.batch.tokens} tokens per step,"
+            f" {size(held)} of parameters and optimizer state; the last step alone took {1000 * alone:.0f} ms. Medians"
+            f" of {repeat} repetitions, each the ratio of medians of {ROUNDS} steps of each kind, taking turns.",
+            f"Defaults: the state is checked every {every} step, the work recomputed every {recompute_every} steps.",
+        ),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(command("sentinel", __doc__, measure, repeat=3))
