@@ -44,6 +44,10 @@ TAINT_UNHEALTHY = "paceline.dev/unhealthy"
 # In a node's directory: where its supervisor hears its health agent (spec.health.Verdict, one a line).
 HEALTH_SOCKET = "health.sock"
 
+# On a node of a cluster: where its agent looks for those sockets, and where the striped local disks are.
+HEALTH_DIRECTORY = "/run/paceline"
+SCRATCH_DIRECTORY = "/scratch"
+
 # Environment of every process of a run.
 ENV_RUN_TOKEN = "PACELINE_RUN_TOKEN"
 
