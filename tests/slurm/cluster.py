@@ -201,7 +201,10 @@ def _bring_up(made: Cluster) -> None:
         made.start("mariadbd", "sh", str(_HERE / "database.sh"), str(made.place))
         made.until(lambda: (made.place / "pid" / "database").exists(), "the database does not answer")
         made.start("slurmdbd", "slurmdbd", "-D", SLURM_CONF=str(made.place / "etc" / "slurm.conf"))
-        made.until(lambda: "paceline" in made.run("sacctmgr", "-n", "list", "cluster", check=False) or _register(made), "slurmdbd")
+        made.until(
+            lambda: "paceline" in made.run("sacctmgr", "-n", "list", "cluster", check=False) or _register(made),
+            "slurmdbd",
+        )
         made.start("slurmctld", "slurmctld", "-D")
         made.until(lambda: "UP" in made.run("scontrol", "ping", check=False), "slurmctld does not answer")
         for node in made.nodes:

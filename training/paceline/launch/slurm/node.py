@@ -1,6 +1,6 @@
 """A task of `srun`: the supervisor of this node.
 
-    python -m paceline.launch.slurm.node DIRECTORY      (started by batch.py; the run's token is in the environment)
+python -m paceline.launch.slurm.node DIRECTORY      (started by batch.py; the run's token is in the environment)
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ def main() -> None:
     token = os.environ[ENV_RUN_TOKEN]
 
     async def supervise() -> None:
-        supervisor = NodeSupervisor(
-            directory / JOB_NAME, node, host, local, token, health=sockets / HEALTH_SOCKET
-        )
+        supervisor = NodeSupervisor(directory / JOB_NAME, node, host, local, token, health=sockets / HEALTH_SOCKET)
         await supervisor.run()
         if sockets != local:
             shutil.rmtree(sockets, ignore_errors=True)
