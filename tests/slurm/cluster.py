@@ -120,6 +120,21 @@ class Cluster:
         """Put the cable back."""
         self.run("ip", "link", "set", f"v{self.nodes.index(node) + 1}", "up")
 
+    def restore(self) -> None:
+        """Every node on, on the network, and idle; no job left."""
+        self.run("scancel", "--user=root", check=False)
+        for node in self.nodes:
+            if node not in self.daemons:
+                self.boot(node)
+            self.mend(node)
+        self.until(lambda: all(self._returned(node) for node in self.nodes), "the nodes do not become idle")
+
+    def _returned(self, node: str) -> bool:
+        state = self.states()[node]
+        if state.rstrip("*") in ("down", "drain", "drng"):
+            self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+        return state == "idle"
+
     # ----- what Slurm says -----------------------------------------------------------------------------------------
 
     def states(self) -> dict[str, str]:
@@ -201,10 +216,7 @@ def _bring_up(made: Cluster) -> None:
         made.start("mariadbd", "sh", str(_HERE / "database.sh"), str(made.place))
         made.until(lambda: (made.place / "pid" / "database").exists(), "the database does not answer")
         made.start("slurmdbd", "slurmdbd", "-D", SLURM_CONF=str(made.place / "etc" / "slurm.conf"))
-        made.until(
-            lambda: "paceline" in made.run("sacctmgr", "-n", "list", "cluster", check=False) or _register(made),
-            "slurmdbd",
-        )
+        made.until(lambda: "paceline" in _registered(made), "slurmdbd does not answer")
         made.start("slurmctld", "slurmctld", "-D")
         made.until(lambda: "UP" in made.run("scontrol", "ping", check=False), "slurmctld does not answer")
         for node in made.nodes:
@@ -215,9 +227,10 @@ def _bring_up(made: Cluster) -> None:
         raise UnavailableError(f"{error}\n{words}") from error
 
 
-def _register(made: Cluster) -> bool:
-    made.run("sacctmgr", "-i", "-Q", "add", "cluster", "paceline", check=False)
-    return False
+def _registered(made: Cluster) -> str:
+    """The clusters that slurmdbd knows, after it was told of ours."""
+    made.run("sacctmgr", "--immediate", "--quiet", "add", "cluster", "paceline", check=False)
+    return made.run("sacctmgr", "--noheader", "list", "cluster", check=False)
 
 
 def _munge_files(place: Path) -> list[str]:

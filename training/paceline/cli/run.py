@@ -1,4 +1,4 @@
-"""`paceline run`: train a recipe on this machine or a Slurm cluster, through faults; started again, it goes on where it was."""
+"""`paceline run`: train a recipe, here or on Slurm, through faults; started again, it goes on where it was."""
 
 from __future__ import annotations
 

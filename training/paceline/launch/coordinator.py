@@ -61,7 +61,7 @@ class KeptCoordinator:
             self.process.terminate()
 
     def replace(self) -> None:
-        """Start the successor of one that died; it learns everything from the nodes. LaunchError when they keep dying."""
+        """Start a successor, which learns everything from the nodes. LaunchError when they keep dying."""
         if self._restarts == _RESTARTS:
             raise LaunchError(
                 f"the coordinator ended {self._restarts + 1} times without finishing the run",

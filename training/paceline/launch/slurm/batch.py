@@ -68,9 +68,8 @@ class Batch:
         finally:
             self._kill()
         assert finished is not None
-        if (finished.outcome == "stopped" and self._ending_soon) or (
-            finished.outcome == "failed" and self._lacks_nodes
-        ):
+        cut_short = finished.outcome == "stopped" and self._ending_soon
+        if cut_short or (finished.outcome == "failed" and self._lacks_nodes):
             self._slurm.requeue(self._number)
         return 1 if finished.outcome == "failed" else 0
 
