@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.chaos.conftest import dataset  # noqa: F401
 from tests.slurm.cluster import Cluster
 from tests.slurm.cluster import cluster as make_cluster

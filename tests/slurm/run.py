@@ -55,6 +55,14 @@ class Run:
         self.trains(1, generation)
         return self.steps(generation)[0].time.timestamp() - since
 
+    def resumes(self, since: float) -> float:
+        """How long after `since` the first step of a generation was done that began from a durable checkpoint."""
+        resumed = lambda: [event for event in self.of(GenerationOpened) if event.restore_from == "manifest"]  # noqa: E731
+        self.poll_until(resumed, "the run was not resumed")
+        generation = resumed()[-1].generation
+        assert generation is not None
+        return self.seconds_to_next_step(generation, since)
+
     def poll_until(self, done: Callable[[], object], otherwise: str, seconds: float = _SECONDS) -> None:
         """Wait for it; AssertionError with what was said when it takes too long."""
         deadline = time.monotonic() + seconds

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tests.slurm.cluster import Cluster
 from tests.slurm.run import PACELINE, Run, ours
 
@@ -102,9 +103,26 @@ def test_without_a_spare_the_healer_takes_the_node_and_the_job_is_requeued(
     sick = victim(run)
     watched = Watched(cluster, sick, tmp_path / "host")
     since = watched.lose_a_gpu()
-    tell(record_property, "XID 79 without a spare, requeue included, to the next new step", run.seconds_to_next_step(1, since))
+    tell(
+        record_property,
+        "XID 79 without a spare, requeue included, to the next new step",
+        run.seconds_to_next_step(1, since),
+    )
     healer.terminate()
     assert sick not in run.generation.ranks and run.generation.restore_from == "manifest"
     job = cluster.show("job", str(run.job))["jobs"][0]
     assert (job["job_state"], job["restart_cnt"]) == (["RUNNING"], 1)
     assert "nvidia.xid.79" in "".join(path.read_text() for path in evidence.rglob("*.json"))
+
+
+def test_the_loss_of_the_first_node_is_a_requeue(
+    cluster: Cluster, start: Callable[..., Run], record_property: Callable[[str, object], None]
+) -> None:
+    run = start(2, 1)
+    run.trains(10)
+
+    first, since = cluster.show("job", str(run.job))["jobs"][0]["batch_host"], time.time()
+    cluster.kill(first)
+    tell(record_property, "the first node's death, requeue included, to the next new step", run.resumes(since))
+    assert first not in run.generation.ranks and run.generation.restore_from == "manifest"
+    assert cluster.show("job", str(run.job))["jobs"][0]["restart_cnt"] == 1

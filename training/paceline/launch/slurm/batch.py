@@ -16,10 +16,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
-from paceline.clients.slurm import SlurmCommands
+from paceline.clients.slurm import SlurmCommands, SlurmJob
 from paceline.journal.reader import Follower
 from paceline.launch.coordinator import KeptCoordinator, spawn
 from paceline.launch.job import JOB_NAME, claim, free_port
@@ -37,17 +39,27 @@ _LEAVE_SECONDS = 5.0
 _SRUN = ("srun", "--no-kill", "--kill-on-bad-exit=0", "--wait=0", "--ntasks-per-node=1", "--open-mode=append")
 
 
+class Slurm(Protocol):
+    """What is asked of the cluster. ClusterError when it says no or cannot be reached."""
+
+    def host_names(self, nodes: str) -> list[str]: ...
+
+    def job(self, number: int) -> SlurmJob: ...
+
+    def requeue(self, job: int) -> None: ...
+
+
 class Batch:
     """One start of the job."""
 
-    def __init__(self, directory: Path, slurm: SlurmCommands) -> None:
+    def __init__(self, directory: Path, slurm: Slurm) -> None:
         self._directory, self._slurm = directory, slurm
         self._number = int(os.environ["SLURM_JOB_ID"])
         self._hosts = slurm.host_names(os.environ["SLURM_JOB_NODELIST"])
         self._job = self._settle()
         self._follower = Follower(Path(self._job.journal))
         self._follower.poll()  # what an earlier start told
-        self._coordinator = KeptCoordinator(directory, lambda *what: spawn(*what, os.environ))
+        self._coordinator = KeptCoordinator(directory, partial(spawn, environment=os.environ))
         self._nodes: subprocess.Popen[bytes] | None = None
         self._ending_soon = False
         self._lacks_nodes = False
