@@ -50,11 +50,6 @@ PriorityWeightFairshare=10000
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=ctl
 AccountingStorageEnforce=associations,limits,qos
-HealthCheckProgram={place}/bin/health
-HealthCheckInterval=5
-HealthCheckNodeState=ANY,CYCLE
-Prolog={place}/bin/prolog
-Epilog={place}/bin/epilog
 {nodes}
 PartitionName=train Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """
@@ -87,7 +82,7 @@ def node_name(number: int) -> str:
 
 def write_files(place: Path, nodes: Sequence[str], *, password: str) -> None:
     """Write all of it below `place`; `password` is the database's."""
-    for folder in ("etc", "log", "pid", "state", "db", "munge", "bin"):
+    for folder in ("etc", "log", "pid", "state", "db", "munge"):
         (place / folder).mkdir()
     etc = place / "etc"
     numbered = list(enumerate(nodes, start=11))
@@ -102,7 +97,3 @@ def write_files(place: Path, nodes: Sequence[str], *, password: str) -> None:
     key = place / "munge" / "munge.key"
     key.write_bytes(secrets.token_bytes(1024))
     key.chmod(0o400)
-    for name in ("health", "prolog", "epilog"):
-        script = place / "bin" / name
-        script.write_text("#!/bin/sh\nexit 0\n")
-        script.chmod(0o755)
