@@ -16,7 +16,8 @@ def test_an_engine_that_a_recipe_may_name_is_created_or_refused_with_a_cure(name
     try:
         assert create(name).name == name
     except LaunchError as error:
-        assert name in error.message and error.hint
+        assert name in str(error)
+        assert error.problems[0].hint
 
 
 def test_the_engine_that_every_installation_has_can_be_created() -> None:
