@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from paceline.spec.events import RunFinished
 from tests.slurm.cluster import Cluster
 from tests.slurm.run import PACELINE, Run, ours
 
@@ -126,3 +127,20 @@ def test_the_loss_of_the_first_node_is_a_requeue(
     tell(record_property, "the first node's death, requeue included, to the next new step", run.resumes(since))
     assert first not in run.generation.ranks and run.generation.restore_from == "manifest"
     assert cluster.show("job", str(run.job))["jobs"][0]["restart_cnt"] == 1
+
+
+def test_before_its_time_is_over_a_run_saves_itself_and_is_requeued(
+    cluster: Cluster, start: Callable[..., Run]
+) -> None:
+    run = start(2, 0)
+    run.trains(3)
+
+    cluster.run("scancel", "--batch", "--signal=USR1", str(run.job))  # as Slurm does, by the script's --signal
+    run.resumes(time.time())
+    [stopped] = run.of(RunFinished)
+    assert stopped.outcome == "stopped" and run.generation.restore_step == stopped.step
+
+    cluster.run("scancel", "--batch", "--signal=TERM", str(run.job))  # as a person does, by the command's advice
+    run.poll_until(lambda: run.process.poll() is not None, "the run does not end")
+    assert run.process.returncode == 0 and "stopped at step" in cluster.log("run")
+    assert cluster.job_state(run.job) == "COMPLETED"

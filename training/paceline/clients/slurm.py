@@ -27,12 +27,13 @@ class SlurmNode(Record):
 
 class SlurmJob(Record):
     """A job as `scontrol` shows it. `state` is PENDING, RUNNING, COMPLETED, ...; `nodes` is how many it has, or asks
-    for; `restarts` is how often it was requeued, `reason` why it does not run."""
+    for; `hosts` is their list, such as node[1-3]; `restarts` is how often it was requeued, `reason` why it does not run."""
 
     number: int
     state: str
     reason: str
     nodes: int
+    hosts: str
     restarts: int
 
 
@@ -122,6 +123,7 @@ def _job(row: dict[str, Any]) -> SlurmJob:
         state=row["job_state"][0],
         reason=row["state_reason"],
         nodes=row["node_count"]["number"],
+        hosts=row["nodes"],
         restarts=row["restart_cnt"],
     )
 

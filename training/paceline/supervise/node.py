@@ -110,6 +110,11 @@ class NodeSupervisor:
                 await crew.bury()
         self._server.close()
 
+    @property
+    def unheard(self) -> bool:
+        """Whether no coordinator has heard this node for as long as its lease."""
+        return self._lease.left <= 0
+
     def request_leave(self) -> None:
         """This node's capacity ends: hand over after the current step and go; asked again, go now."""
         if self._leaving:

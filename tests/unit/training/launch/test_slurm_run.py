@@ -45,7 +45,9 @@ class Cluster:
     """Answers with the job's records one after the other; the last one stays. `meanwhile` happens before each."""
 
     def __init__(self, *answers: tuple[str, str, int]) -> None:
-        self.answers = [SlurmJob(number=7, state=s, reason=why, nodes=18, restarts=n) for s, why, n in answers]
+        self.answers = [
+            SlurmJob(number=7, state=s, reason=why, nodes=18, hosts="gpu-[1-18]", restarts=n) for s, why, n in answers
+        ]
         self.submitted: list[Path] = []
         self.updates: list[dict[str, str]] = []
         self.meanwhile: Iterator[object] = iter(())
@@ -141,7 +143,7 @@ class Allocation:
         return [f"gpu-{number}" for number in range(1, 19)]
 
     def job(self, number: int) -> SlurmJob:
-        return SlurmJob(number=number, state="RUNNING", reason="None", nodes=self.left, restarts=0)
+        return SlurmJob(number=number, state="RUNNING", reason="None", nodes=self.left, hosts="gpu-[1-18]", restarts=0)
 
     def requeue(self, number: int) -> None:
         self.requeued.append(number)

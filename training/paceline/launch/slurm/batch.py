@@ -26,6 +26,7 @@ from paceline.journal.reader import Follower
 from paceline.launch.coordinator import KeptCoordinator, spawn
 from paceline.launch.job import JOB_NAME, claim, free_port
 from paceline.launch.slurm.address import address_towards
+from paceline.launch.slurm.node import ENV_FIRST_NODE
 from paceline.spec.errors import ClusterError, LaunchError, PacelineError
 from paceline.spec.events import AnyEvent, FaultClassified, GenerationOpened, RunFinished
 from paceline.spec.job import JobSpec
@@ -108,6 +109,7 @@ class Batch:
         log = f"--output={self._directory}/nodes/%N/supervisor.log"
         return subprocess.Popen(
             [*_SRUN, log, sys.executable, "-m", "paceline.launch.slurm.node", str(self._directory)],
+            env={**os.environ, ENV_FIRST_NODE: os.environ["SLURMD_NODENAME"]},
             stdin=subprocess.DEVNULL,
         )
 

@@ -6,14 +6,17 @@ python -m paceline.launch.slurm.node DIRECTORY      (started by batch.py; the ru
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
+from paceline.clients.slurm import SlurmCommands
 from paceline.launch.job import JOB_NAME
 from paceline.launch.slurm.address import address_towards, interface_of
+from paceline.spec.errors import ClusterError
 from paceline.spec.job import JobSpec
 from paceline.spec.names import (
     ENV_FAILURE_DOMAIN,
@@ -23,8 +26,12 @@ from paceline.spec.names import (
     SCRATCH_DIRECTORY,
 )
 from paceline.supervise.node import NodeSupervisor
+from paceline.supervise.process import guarded
 
 WORKERS_LOG = "workers.log"
+ENV_FIRST_NODE = "PACELINE_SLURM_FIRST_NODE"
+
+_ASK_SLURM_SECONDS = 5.0
 
 
 def main() -> None:
@@ -45,12 +52,28 @@ def main() -> None:
 
     async def supervise() -> None:
         supervisor = NodeSupervisor(directory / JOB_NAME, node, host, local, token, health=sockets / HEALTH_SOCKET)
+        guarded(_requeue_if_orphaned(supervisor, SlurmCommands(), int(number)))
         await supervisor.run()
         if sockets != local:
             shutil.rmtree(sockets, ignore_errors=True)
         os._exit(0)  # at once: a transfer that hangs on a thread must not keep the process
 
     asyncio.run(supervise())
+
+
+async def _requeue_if_orphaned(supervisor: NodeSupervisor, slurm: SlurmCommands, number: int) -> None:
+    """--no-kill keeps the job also when its first node is lost, and the coordinator with it: nobody would go on. Once
+    Slurm has taken that node from the job, the first of those that are left has the job requeued."""
+    first = os.environ[ENV_FIRST_NODE]
+    while True:
+        await asyncio.sleep(_ASK_SLURM_SECONDS)
+        if not supervisor.unheard:
+            continue
+        with contextlib.suppress(ClusterError):  # slurmctld is away, or somebody was quicker
+            job = await asyncio.to_thread(slurm.job, number)
+            left = await asyncio.to_thread(slurm.host_names, job.hosts)
+            if first not in left and left[0] == supervisor.node:
+                await asyncio.to_thread(slurm.requeue, number)
 
 
 def _scratch() -> Path:
