@@ -55,10 +55,14 @@ _STANDBY_PATIENCE_SECONDS = 2.0
 class NodeSupervisor:
     """One node of one run."""
 
-    def __init__(self, job_file: Path, node: str, host: str, directory: Path, token: str) -> None:
+    def __init__(
+        self, job_file: Path, node: str, host: str, directory: Path, token: str, *, health: Path | None = None
+    ) -> None:
+        """`health` is where the node's agent is heard, if not in `directory`."""
         self.job = JobSpec.model_validate_json(job_file.read_text(encoding="utf-8"))
         self.node, self.host, self.directory = node, host, directory
         self._job_file, self._token = job_file, token
+        self._health_socket = health or directory / HEALTH_SOCKET
         self.journal = Journal(Path(self.job.journal), run=self.job.run, producer=node, node=node)
         self.memory = NodeMemory(node, self.job.workers_per_node)
         self._left = asyncio.Event()
@@ -91,7 +95,7 @@ class NodeSupervisor:
         self._phase(Activity.INITIALISE)
         staging = guarded(self._stage())
         reporting = guarded(self._line.keep())
-        hearing = guarded(hear_health(self.directory / HEALTH_SOCKET, self._health_says))
+        hearing = guarded(hear_health(self._health_socket, self._health_says))
         watching = guarded(self._lease.watch(self._stop_unheard))
         await self._left.wait()
         self._replicator.stop()
@@ -105,6 +109,11 @@ class NodeSupervisor:
                 crew.kill()
                 await crew.bury()
         self._server.close()
+
+    @property
+    def unheard(self) -> bool:
+        """Whether no coordinator has heard this node for as long as its lease."""
+        return self._lease.left <= 0
 
     def request_leave(self) -> None:
         """This node's capacity ends: hand over after the current step and go; asked again, go now."""
