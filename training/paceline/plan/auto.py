@@ -35,9 +35,7 @@ _LEAST_POSITIONS = 4096  # of a rank: with fewer, context parallel waits for its
 
 
 def _counted(recipe: Recipe, layout: Layout) -> int:
-    """Of the rank of the pipeline that holds most, tensor by tensor; of adapters by rule of thumb."""
-    if recipe.adapter is not None:
-        return rule_of_thumb.bytes_per_rank(recipe, layout)
+    """Of the rank of the pipeline that holds most, tensor by tensor."""
     return max(rank.total for rank in memory(recipe, layout))
 
 

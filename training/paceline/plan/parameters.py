@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
+from typing import get_args
 
+from paceline.models.adapter import DOWN, UP, adapter_tensors, is_new_head, learns
 from paceline.models.config import DecoderConfig
 from paceline.models.families import SHARDING
 from paceline.models.sharding import ShardingPlan
 from paceline.plan.layout import Layout
+from paceline.recipe.method import Adapter, Target
 
 ROOT = ""
 """The unit of what no other gathers."""
@@ -21,7 +24,8 @@ _HEAD, _EMBEDDING, _NORM = "lm_head.weight", "model.embed_tokens.weight", "model
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
     """Of one parameter what ranks that share its data together hold, of `shape`, and into how many `shards` they cut
-    it. `unit` is what it is gathered with. `stacked`: it holds a slice per expert. `table`: a row per token."""
+    it. `unit` is what it is gathered with. `stacked`: it holds a slice per expert. `table`: a row per token. `frozen`:
+    it does not learn. `quantised`: it is held in four bits, whole on every rank."""
 
     name: str
     shape: tuple[int, ...]
@@ -29,6 +33,8 @@ class Block:
     shards: int = 1
     stacked: bool = False
     table: bool = False
+    frozen: bool = False
+    quantised: bool = False
 
     @property
     def elements(self) -> int:
@@ -44,9 +50,12 @@ class Block:
         return -(-first // self.shards) * prod(rest)
 
 
-def blocks(config: DecoderConfig, layout: Layout, stage: int, stages: int) -> list[Block]:
-    """The parameters of one of the `stages` of the pipeline, as ranks of `layout` hold them."""
-    whole = {block.name: block for block in _all(config)}
+def blocks(
+    config: DecoderConfig, layout: Layout, stage: int, stages: int, *, adapter: Adapter | None = None
+) -> list[Block]:
+    """The parameters of one of the `stages` of the pipeline, as ranks of `layout` hold them. Beside an `adapter` only
+    its own learn."""
+    whole = {block.name: block for block in _all(config, adapter)}
     kept = [name for name in whole if _in_stage(name, config, stage, stages)]
     if config.tie_word_embeddings and stages > 1 and stage == stages - 1:
         kept.append(_HEAD)
@@ -69,9 +78,26 @@ def units(found: Sequence[Block]) -> dict[str, list[Block]]:
 
 
 @cache
-def _all(config: DecoderConfig) -> tuple[Block, ...]:
+def _all(config: DecoderConfig, adapter: Adapter | None) -> tuple[Block, ...]:
     """A planner asks for many layouts of one model."""
-    return tuple(_whole(config, SHARDING[config.family]))
+    plan = SHARDING[config.family]
+    of_model = tuple(_whole(config, plan))
+    if adapter is None:
+        return of_model
+    beside = [
+        Block(name=name, shape=shape, unit=plan.unit(name) or ROOT)
+        for name, shape in adapter_tensors(config, adapter).items()
+    ]
+    return (*(_frozen(block, adapter) for block in of_model), *beside)
+
+
+def _frozen(block: Block, adapter: Adapter) -> Block:
+    """A parameter of the model beside an adapter."""
+    if learns(block.name):
+        return block
+    *_, leaf, kind = block.name.split(".")
+    linear = leaf in get_args(Target) and kind == "weight" and not block.stacked
+    return replace(block, frozen=True, quantised=linear and adapter.quantize is not None)
 
 
 def _whole(config: DecoderConfig, plan: ShardingPlan) -> Iterator[Block]:
@@ -92,14 +118,20 @@ def _whole(config: DecoderConfig, plan: ShardingPlan) -> Iterator[Block]:
 def _in_stage(name: str, config: DecoderConfig, stage: int, stages: int) -> bool:
     if name == _EMBEDDING:
         return stage == 0
-    if name in (_NORM, _HEAD):
+    if name in (_NORM, _HEAD) or is_new_head(name):
         return stage == stages - 1
     return int(name.split(".")[2]) in layers_of(config, stage, stages)
 
 
 @cache
-def _split(family: str, module: str) -> str | None:
-    return SHARDING[family].split(module)
+def _shared_dimension(family: str, module: str) -> int | None:
+    """Along which tensor parallel cuts a module's weight: of an adapter's factors only the one that has the features
+    which ranks share."""
+    owner, _, factor = module.rpartition(".")
+    split = SHARDING[family].split(owner if factor in (DOWN, UP) else module)
+    if split is None or (factor, split) in ((DOWN, "columns"), (UP, "rows")):
+        return None
+    return 1 if split == "rows" else 0
 
 
 def _share(block: Block, family: str, layout: Layout) -> Block:
@@ -108,9 +140,7 @@ def _share(block: Block, family: str, layout: Layout) -> Block:
     if block.stacked:
         first, *rest = block.shape
         return replace(block, shape=(first // layout.ep, *rest), shards=shards // layout.ep)
-    split = _split(family, block.name.rpartition(".")[0])
-    shape = list(block.shape)
-    if split is not None:
-        dimension = 1 if split == "rows" else 0
+    shape, dimension = list(block.shape), _shared_dimension(family, block.name.rpartition(".")[0])
+    if dimension is not None:
         shape[dimension] = -(-shape[dimension] // layout.tp)
     return replace(block, shape=tuple(shape), shards=shards)

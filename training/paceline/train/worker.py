@@ -44,7 +44,7 @@ from paceline.supervise.progress import Phase
 from paceline.supervise.protocol import Promote
 from paceline.train.callbacks import Callback, load
 from paceline.train.evaluation import Evaluation
-from paceline.train.flops import flops_per_token, peak_flops
+from paceline.plan.flops import flops_per_token, peak_flops
 from paceline.train.loop import TrainingLoop
 from paceline.train.profiler import Profiler
 from paceline.train.sentinel import Sentinel
