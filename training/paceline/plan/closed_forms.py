@@ -1,4 +1,4 @@
-"""What pencil and paper say about goodput, beside a simulation. Times are in seconds, rates per second."""
+"""What pencil and paper say about failures: goodput, cadence and spares. Times are in seconds, rates per second."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def meta_ettr(failures_per_second: float, restart: float, interval: float, write
     return (1 - failures_per_second * (restart + interval / 2)) / (1 + write / interval)
 
 
-def by_kind(nodes: int, per_1000_node_days: float, recovery: Recovery, table: FailureRates) -> float:
+def by_kind(nodes: float, per_1000_node_days: float, recovery: Recovery, table: FailureRates) -> float:
     """Meta's formula with the cost of an interruption by its kind: (1 - rate * sum of share * (down + lost)) /
     (1 + stall)."""
     total = sum(row.count for row in table.classes)
@@ -28,3 +28,22 @@ def by_kind(nodes: int, per_1000_node_days: float, recovery: Recovery, table: Fa
         row.count / total * (recovery.loss(row.kind).down + recovery.loss(row.kind).lost) for row in table.classes
     )
     return (1 - nodes * per_1000_node_days / _NODE_DAYS * cost) / (1 + recovery.stall)
+
+
+def spares_for(nodes: int, probability: float, confidence: float) -> int:
+    """The smallest k with P(X <= k) >= `confidence`, X binomial(`nodes`, `probability`).
+
+    `probability` is that of one node being out at a given time: its failure rate times the time to replace it. The rule
+    is ByteRobust's (arXiv:2509.16293, section 6: the P99 of simultaneous failures).
+    """
+    if not 0 <= probability < 1:
+        return nodes
+    # the logarithm of each term, since (1 - p)^n underflows for large fleets
+    odds = math.log(probability / (1 - probability)) if probability else -math.inf
+    log_term, below = nodes * math.log1p(-probability), 0.0
+    for k in range(nodes + 1):
+        below += math.exp(log_term)
+        if below >= confidence or log_term == -math.inf:
+            return k
+        log_term += odds + math.log((nodes - k) / (k + 1)) if k < nodes else -math.inf
+    return nodes

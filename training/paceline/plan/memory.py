@@ -73,6 +73,17 @@ def memory(
     return tuple(_of_rank(recipe, config, layout, device, rank) for rank in range(layout.pp))
 
 
+def state_bytes(recipe: Recipe) -> int:
+    """What training changes and a checkpoint holds, of all ranks together: parameters that learn, and the optimizer's
+    state."""
+    config = FAMILIES[recipe.model.family].preset(recipe.model.preset)
+    if recipe.method == "reward":
+        config = replace(config, num_labels=1)
+    alone = Layout(world_size=1, dp_shard=1, sequences_per_rank=1, micro_sequences=1, micro_steps=1)
+    learned = [block for block in blocks(config, alone, 0, 1, adapter=recipe.adapter) if not block.frozen]
+    return FLOAT32 * sum(block.elements for block in learned) + _optimizer(recipe.optimizer, learned)
+
+
 def passes_under_way(chosen: Parallelism, micro_steps: int, rank: int) -> int:
     """How many passes through one of its stages the `rank`-th of a pipeline holds at most, of all its stages.
 
