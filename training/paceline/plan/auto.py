@@ -88,13 +88,14 @@ def settle(resolved: Resolved, *, nodes: int, processes_per_node: int) -> Resolv
     raise _too_large(recipe, nodes, *nearest)
 
 
-def alternatives(resolved: Resolved, *, nodes: int, processes_per_node: int) -> Iterator[tuple[Resolved, Layout]]:
-    """Every layout that shares the batch and fits into memory, in the order in which `settle` tries them: it takes the
-    first. Without `parallelism.auto` that is at most one."""
+def alternatives(resolved: Resolved, *, nodes: int, processes_per_node: int) -> Iterator[tuple[Resolved, Layout, int]]:
+    """Every layout that shares the batch and fits into memory, with the bytes that a rank needs, in the order in which
+    `settle` tries them: it takes the first. Without `parallelism.auto` it is the one that is written."""
     recipe, world = resolved.recipe, nodes * processes_per_node
     budget, origin = _budget(recipe), Origin(source=f"auto, for {nodes} x {processes_per_node} ranks")
     if not recipe.parallelism.auto:
-        yield resolved, derive(recipe, world)
+        layout = derive(recipe, world)
+        yield resolved, layout, bytes_per_rank(recipe, layout)
         return
     for degrees in _candidates(recipe, processes_per_node):
         try:
@@ -104,8 +105,9 @@ def alternatives(resolved: Resolved, *, nodes: int, processes_per_node: int) -> 
             continue
         if budget is not None and rule_of_thumb.at_least(found.recipe, layout) > budget:
             continue
-        if budget is None or bytes_per_rank(found.recipe, layout) <= budget:
-            yield found, layout
+        needed = bytes_per_rank(found.recipe, layout)
+        if budget is None or needed <= budget:
+            yield found, layout, needed
 
 
 def bytes_per_rank(recipe: Recipe, layout: Layout) -> int:

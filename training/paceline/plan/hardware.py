@@ -12,9 +12,9 @@ TERA, GIGA, GIB, BITS = 1e12, 1e9, 1 << 30, 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hardware:
-    """Nodes of one kind. `peak` is dense bfloat16 FLOP/s and `memory` bytes, of a process; `within_node` and `to_host`
-    are bytes per second of a process, `between_nodes` (as collectives get it) and `over_ip` those of a node. None is not
-    known."""
+    """Nodes of one kind. Of a process: `peak` in dense bfloat16 FLOP/s, `memory` in bytes, and bytes per second
+    `within_node` and `to_host`. Of a node: bytes per second `between_nodes`, as collectives get them, and `over_ip`.
+    None is not known."""
 
     name: str
     processes: int

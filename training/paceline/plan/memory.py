@@ -35,10 +35,11 @@ _ACTIVATION_BYTES = {"float32": 4, "bfloat16": 2, "float8": 2}  # float8 is insi
 class MemoryPlan:
     """Bytes of one rank while it trains.
 
-    `parameters`, `gradients` and `optimizer` are its shards of what learns, `frozen` of what does not. `accumulated` are whole gradients, kept from pass to pass
-    where a step has several. `activations` are what passes under way keep for backward. `gathered` are whole
-    parameters, and the gradients of a unit, while they are used. `working` is the largest of what the loss, a
-    recomputed layer and a sum over ranks need for a moment, and what a pipeline receives into.
+    `parameters`, `gradients` and `optimizer` are its shards of what learns, `frozen` of what does not. `accumulated`
+    are whole gradients, kept from pass to pass where a step has several. `activations` are what passes under way keep
+    for backward. `gathered` are whole parameters, and the gradients of a unit, while they are used. `working` is the
+    largest of what the loss, a recomputed layer and a sum over ranks need for a moment, and what a pipeline receives
+    into.
     """
 
     parameters: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
@@ -52,15 +52,10 @@ class Block:
 
 def blocks(
     config: DecoderConfig, layout: Layout, stage: int, stages: int, *, adapter: Adapter | None = None
-) -> list[Block]:
+) -> tuple[Block, ...]:
     """The parameters of one of the `stages` of the pipeline, as ranks of `layout` hold them. Beside an `adapter` only
     its own learn."""
-    whole = {block.name: block for block in _all(config, adapter)}
-    kept = [name for name in whole if _in_stage(name, config, stage, stages)]
-    if config.tie_word_embeddings and stages > 1 and stage == stages - 1:
-        kept.append(_HEAD)
-        whole[_HEAD] = replace(whole[_EMBEDDING], name=_HEAD)
-    return [_share(whole[name], config.family, layout) for name in kept]
+    return _held(config, adapter, layout.tp, layout.ep, layout.dp_shard * layout.cp, stage, stages)
 
 
 def layers_of(config: DecoderConfig, stage: int, stages: int) -> range:
@@ -77,9 +72,31 @@ def units(found: Sequence[Block]) -> dict[str, list[Block]]:
     return by_unit
 
 
+# a planner asks for many layouts of one model
+
+
+@cache
+def _held(
+    config: DecoderConfig, adapter: Adapter | None, tp: int, ep: int, shards: int, stage: int, stages: int
+) -> tuple[Block, ...]:
+    return tuple(
+        _share(block, config.family, tp=tp, ep=ep, shards=shards) for block in _by_stage(config, adapter, stages)[stage]
+    )
+
+
+@cache
+def _by_stage(config: DecoderConfig, adapter: Adapter | None, stages: int) -> tuple[tuple[Block, ...], ...]:
+    stage_of = {layer: stage for stage in range(stages) for layer in layers_of(config, stage, stages)}
+    found: list[list[Block]] = [[] for _ in range(stages)]
+    for block in _all(config, adapter):
+        found[_stage(block.name, stage_of, stages)].append(block)
+        if block.name == _EMBEDDING and config.tie_word_embeddings and stages > 1:
+            found[-1].append(replace(block, name=_HEAD))
+    return tuple(map(tuple, found))
+
+
 @cache
 def _all(config: DecoderConfig, adapter: Adapter | None) -> tuple[Block, ...]:
-    """A planner asks for many layouts of one model."""
     plan = SHARDING[config.family]
     of_model = tuple(_whole(config, plan))
     if adapter is None:
@@ -115,12 +132,12 @@ def _whole(config: DecoderConfig, plan: ShardingPlan) -> Iterator[Block]:
             yield Block(name=parameter, shape=of_all, unit=plan.unit(parameter) or ROOT, stacked=True)
 
 
-def _in_stage(name: str, config: DecoderConfig, stage: int, stages: int) -> bool:
+def _stage(name: str, stage_of: Mapping[int, int], stages: int) -> int:
     if name == _EMBEDDING:
-        return stage == 0
+        return 0
     if name in (_NORM, _HEAD) or is_new_head(name):
-        return stage == stages - 1
-    return int(name.split(".")[2]) in layers_of(config, stage, stages)
+        return stages - 1
+    return stage_of[int(name.split(".")[2])]
 
 
 @cache
@@ -134,13 +151,12 @@ def _shared_dimension(family: str, module: str) -> int | None:
     return 1 if split == "rows" else 0
 
 
-def _share(block: Block, family: str, layout: Layout) -> Block:
+def _share(block: Block, family: str, *, tp: int, ep: int, shards: int) -> Block:
     """What tensor and expert parallel leave of a parameter, and who shards that."""
-    shards = layout.dp_shard * layout.cp
     if block.stacked:
         first, *rest = block.shape
-        return replace(block, shape=(first // layout.ep, *rest), shards=shards // layout.ep)
+        return replace(block, shape=(first // ep, *rest), shards=shards // ep)
     shape, dimension = list(block.shape), _shared_dimension(family, block.name.rpartition(".")[0])
     if dimension is not None:
-        shape[dimension] = -(-shape[dimension] // layout.tp)
+        shape[dimension] = -(-shape[dimension] // tp)
     return replace(block, shape=tuple(shape), shards=shards)

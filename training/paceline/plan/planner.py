@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from paceline.catalog.failure_rates import failure_rates
 from paceline.catalog.instance_types import instance_type
 from paceline.models.families import FAMILIES
-from paceline.plan.auto import MEMORY, alternatives, bytes_per_rank, fewest_nodes, settle
+from paceline.plan.auto import MEMORY, alternatives, fewest_nodes, settle
 from paceline.plan.expectation import DAY, Expectation, expectation
 from paceline.plan.flops import flops_per_token
 from paceline.plan.hardware import GIB, TERA, Hardware
@@ -30,9 +30,9 @@ MOST_LAYOUTS = 8
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
     """What a plan is asked beside its recipe. `nodes` None: the fewest that fit. `rate`, or the `efficiency` that is
-    believed in, stands for published runs. `rates` and `recovery` are rows of the catalog's failure rates; `rates` None:
-    those of Llama 3 for GPUs. `replace_within` is in seconds, `storage` in bytes per second, `price` of an instance-hour.
-    """
+    believed in, stands for published runs. `rates` and `recovery` are rows of the catalog's failure rates; `rates`
+    None: those of Llama 3 for GPUs. `replace_within` is in seconds, `storage` in bytes per second, `price` that of an
+    instance-hour."""
 
     nodes: int | None = None
     rate: Rate | None = None
@@ -183,18 +183,16 @@ def _timed(
         return None
 
 
-def _ranked(
-    resolved: Resolved, taken: Layout, nodes: int, hardware: Hardware, rate: Rate | None
-) -> tuple[Choice, ...]:
+def _ranked(resolved: Resolved, taken: Layout, nodes: int, hardware: Hardware, rate: Rate | None) -> tuple[Choice, ...]:
     found = []
-    for candidate, layout in alternatives(resolved, nodes=nodes, processes_per_node=taken.world_size // nodes):
+    for candidate, layout, needed in alternatives(resolved, nodes=nodes, processes_per_node=taken.world_size // nodes):
         timed = _timed(candidate.recipe, layout, hardware, rate, {})
         found.append(
             Choice(
                 degrees=layout.degrees,
                 micro_sequences=layout.micro_sequences,
                 micro_steps=layout.micro_steps,
-                memory_gib_per_rank=bytes_per_rank(candidate.recipe, layout) / GIB,
+                memory_gib_per_rank=needed / GIB,
                 step_seconds=None if timed is None else sum(timed.values()),
                 chosen=layout == taken,
             )
@@ -250,7 +248,9 @@ def _failures(recipe: Recipe, nodes: int, question: Question, unknown: dict[str,
     rates = question.rates or ("llama3" if row is not None and row.family == "nvidia" else None)
     if row is None or row.accelerator_count is None or rates is None:
         what = "nodes without accelerators" if row is None else row.accelerator
-        unknown["expected_goodput"] = f"nobody has published how often {what} fail: take the rate of others with --rates"
+        unknown["expected_goodput"] = (
+            f"nobody has published how often {what} fail: take the rate of others with --rates"
+        )
         return None
     return expectation(
         nodes * row.accelerator_count,

@@ -1,9 +1,10 @@
 """How long a step takes: arithmetic at a rate, what ranks send each other, and the bubble of a pipeline. Pure.
 
-A roofline with one calibrated number, the rate at which a rank computes (plan/rate.py): kernels, launches, norms and the
-update are in it. Volumes of tensor parallel are those of Korthikanti et al. (2022), of sharded data parallel those of
-FSDP (Zhao et al., 2023) and ZeRO (Rajbhandari et al., 2020), bubbles those of Narayanan et al. (2021) and Qi et al.
-(2024). Gathering parameters hides behind arithmetic, a ring of context parallel behind attention; the rest waits.
+A roofline with one calibrated number, the rate at which a rank computes (plan/rate.py): kernels, launches, norms and
+the update are in it. Volumes of tensor parallel are those of Korthikanti et al. (2022), of sharded data parallel
+those of FSDP (Zhao et al., 2023) and ZeRO (Rajbhandari et al., 2020), bubbles those of Narayanan et al. (2021) and Qi
+et al. (2024). Gathering parameters hides behind arithmetic, a ring of context parallel behind attention; the rest
+waits.
 """
 
 from __future__ import annotations
