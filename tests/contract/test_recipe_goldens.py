@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from paceline.models.families import FAMILIES
 from paceline.plan.auto import bytes_per_rank, fewest_nodes
 from paceline.plan.hardware import GIB, Hardware
 from paceline.plan.layout import Layout, derive
@@ -48,7 +49,8 @@ def cell(name: str, machine: str) -> dict[str, Any]:
 
 def seconds(recipe: Recipe, layout: Layout) -> float | str:
     """Of a step, to three digits, if a published run says how fast the machine is."""
-    rate = None if recipe.instance is None else published(recipe.instance, recipe.compute.precision)
+    width = FAMILIES[recipe.model.family].preset(recipe.model.preset).hidden_size
+    rate = None if recipe.instance is None else published(recipe.instance, recipe.compute.precision, width)
     if recipe.instance is None or rate is None:
         return "no published run"
     timed = step_time(recipe, layout, Hardware.of(recipe.instance), rate.flops_per_second)

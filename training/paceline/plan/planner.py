@@ -161,7 +161,8 @@ def _rate(recipe: Recipe, hardware: Hardware, question: Question, unknown: dict[
     if question.efficiency is not None:
         return assumed(hardware, question.efficiency)
     precision = recipe.compute.precision
-    found = None if recipe.instance is None else published(recipe.instance, precision)
+    width = FAMILIES[recipe.model.family].preset(recipe.model.preset).hidden_size
+    found = None if recipe.instance is None else published(recipe.instance, precision, width)
     if found is None:
         unknown["step_seconds"] = (
             f"no published run says how fast {hardware.name} computes in {precision}: calibrate with one of yours"

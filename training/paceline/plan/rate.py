@@ -6,6 +6,7 @@ that model of a step and to nothing else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ from typing import Literal
 
 from paceline.catalog.instance_types import InstanceType, instance_type
 from paceline.catalog.published_runs import PublishedRun, published_runs
+from paceline.models.config import DecoderConfig
 from paceline.models.families import FAMILIES
 from paceline.plan.flops import flops_per_token
 from paceline.plan.hardware import TERA, Hardware
@@ -34,16 +36,22 @@ class Rate:
     links_in_it: bool = False
 
 
-def published(hardware: str, precision: str) -> Rate | None:
-    """From a published run on the same accelerator, or on one of the same maker and peak; None if there is none."""
+def published(hardware: str, precision: str, width: int, *, without: str | None = None) -> Rate | None:
+    """From a published run on the same accelerator, or else on one of the same maker and peak, whose model's hidden
+    states are nearest to `width`: wide products keep cores busier. None if there is none but the run called `without`.
+    """
     mine = instance_type(hardware)
     rows = [row for row in published_runs().runs if row.calibrates and row.precision == precision]
-    same = [row for row in rows if instance_type(row.instance).accelerator == mine.accelerator]
-    like = [row for row in rows if _computes_as(mine, instance_type(row.instance))]
-    for row in (*same, *like):
-        alike = "" if row in same else f", an accelerator of the same peak as {mine.accelerator}"
-        return Rate(flops_per_second=_fitted(row.run), source=f"fitted to: {row.run}{alike}", kind="published")
-    return None
+    rows = [row for row in rows if row.run != without and _computes_as(mine, instance_type(row.instance))]
+    if not rows:
+        return None
+
+    def distance(row: PublishedRun) -> tuple[bool, float]:
+        return not _is(mine, row), abs(math.log(_config(row).hidden_size / width))
+
+    nearest = min(rows, key=distance)
+    alike = "" if _is(mine, nearest) else f", an accelerator of the same peak as {mine.accelerator}"
+    return Rate(flops_per_second=_fitted(nearest.run), source=f"fitted to: {nearest.run}{alike}", kind="published")
 
 
 def recorded(recipe: Recipe, layout: Layout, hardware: Hardware, seconds: float, vocabulary: int, source: str) -> Rate:
@@ -94,7 +102,7 @@ def seconds_of(row: PublishedRun) -> float:
 
 def mfu_seconds(row: PublishedRun) -> float:
     """How long its step would take if only the model's arithmetic were done, at the peak: over this, MFU is one."""
-    config = FAMILIES[row.model.family].preset(row.model.preset)
+    config = _config(row)
     peak = instance_type(row.instance).bf16_dense_tflops * TERA * row.accelerators
     return row.sequences * row.sequence_length * flops_per_token(config, row.sequence_length) / peak
 
@@ -103,6 +111,14 @@ def mfu_seconds(row: PublishedRun) -> float:
 def _fitted(run: str) -> float:
     row = next(row for row in published_runs().runs if row.run == run)
     return fit(lambda rate: predict(row, rate).total, seconds_of(row), run)
+
+
+def _config(row: PublishedRun) -> DecoderConfig:
+    return FAMILIES[row.model.family].preset(row.model.preset)
+
+
+def _is(mine: InstanceType, row: PublishedRun) -> bool:
+    return instance_type(row.instance).accelerator.split()[:2] == mine.accelerator.split()[:2]
 
 
 def _computes_as(mine: InstanceType, other: InstanceType) -> bool:
