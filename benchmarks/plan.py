@@ -73,7 +73,7 @@ def on_this_cpu(shapes: tuple[Shape, ...], rounds: int) -> list[tuple[str, ...]]
     measured = processor_seconds(recipes, rounds=rounds, vocabulary=VOCABULARY)
     source = shapes[0].title
     rate = recorded(recipes[0], derive(recipes[0], 1), CPU, measured[0], VOCABULARY, source)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for shape, recipe, seconds in zip(shapes, recipes, measured, strict=True):
         timed = step_time(
             recipe, derive(recipe, 1), CPU, rate.flops_per_second, links_in_rate=rate.links_in_it, vocabulary=VOCABULARY

@@ -93,12 +93,12 @@ def plan(
         whole = found.model_dump(mode="json")
         if compare:
             whole["compared"] = [other.model_dump(mode="json") for other in others]
-            whole["refused"] = {each: [p.message for p in cause.problems] for each, cause in refused.items()}
+            whole["refused"] = {each: [p.message for p in error.problems] for each, error in refused.items()}
         print_json(whole)
         return
     _print([found, *others])
-    for each, cause in refused.items():
-        typer.echo(f"{each}: refused: {cause}", err=True)
+    for each, reason in refused.items():
+        typer.echo(f"{each}: refused: {reason}", err=True)
 
 
 def _recorded(run: Path) -> Rate:

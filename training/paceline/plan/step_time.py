@@ -42,7 +42,7 @@ class StepTime:
 
     @property
     def total(self) -> float:
-        return sum(getattr(self, field.name) for field in fields(self))
+        return float(sum(getattr(self, field.name) for field in fields(self)))
 
 
 Bandwidth = Callable[[int, int], float]
@@ -151,7 +151,7 @@ class _Pass:
         between = self.layout.tp if self.recipe.parallelism.sequence_parallel else 1
         rows = self._hidden / between * routing.experts_per_token
         moved = self._layers * (4 + 2 * self._forwards_again) * rows * (ep - 1) / ep
-        return moved / self.bandwidth(ep, self.layout.tp * self.layout.cp)
+        return float(moved / self.bandwidth(ep, self.layout.tp * self.layout.cp))
 
     def pipeline(self) -> float:
         """Hidden states go to the next stage, their gradients back."""

@@ -75,8 +75,8 @@ def run_of(directory: Path, seconds: list[float]) -> Path:
     (directory / "job.json").write_text(job.model_dump_json())
     lines = [
         {"kind": "step.finished", "schema_version": 1, "time": "2026-11-21T12:00:00Z", "monotonic_ns": step,
-         "run": "first", "producer": "node-0.rank-0", "generation": 0, "node": "node-0", "rank": 0, "step": step, "loss": 1.0,
-         "tokens": 2048, "learning_rate": 0.0, "gradient_norm": 1.0, "seconds": each, "data_seconds": 0.0,
+         "run": "first", "producer": "node-0.rank-0", "generation": 0, "node": "node-0", "rank": 0, "step": step,
+         "loss": 1.0, "tokens": 2048, "learning_rate": 0.0, "gradient_norm": 1.0, "seconds": each, "data_seconds": 0.0,
          "checkpoint_seconds": 0.0}
         for step, each in enumerate(seconds, start=1)
     ]  # fmt: skip
