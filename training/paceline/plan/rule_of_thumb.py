@@ -23,7 +23,8 @@ def at_least(recipe: Recipe, layout: Layout) -> int:
     parameters = _parameters(recipe.model.family, recipe.model.preset)
     if recipe.adapter is not None:
         return parameters // 2 // layout.world_size
-    state = parameters * (_GRADIENT + _MASTER + _MOMENTS) // layout.world_size
+    offloaded = recipe.compute.offload == "cpu"  # with the gradients that the update needs
+    state = 0 if offloaded else parameters * (_GRADIENT + _MASTER + _MOMENTS) // layout.world_size
     kept = recipe.parallelism.zero == 1 or (recipe.engine == "torch" and layout.micro_steps > 1)
     return state + (_GRADIENT * parameters // (layout.tp * layout.pp * layout.ep) if kept else 0)
 
@@ -51,7 +52,7 @@ def components(recipe: Recipe, layout: Layout) -> dict[str, int]:
     found = {
         "parameters": trained * weights,
         "gradients": trained * own * _GRADIENT / (shards if chosen.zero >= 2 else 1),
-        "optimizer": trained * own * (master + _MOMENTS) / shards,
+        "optimizer": 0.0 if compute.offload == "cpu" else trained * own * (master + _MOMENTS) / shards,
         "frozen": (1 - trained) * weights,
         "activations": kept,
         "working": max(_PER_LAYER["none"] * unit, logits),
