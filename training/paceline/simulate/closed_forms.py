@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from paceline.catalog.failure_rates import FailureRates, Recovery
+from paceline.catalog.failure_rates import FailureRates
+from paceline.simulate.scenario import Scenario
 
 _NODE_DAYS = 1000 * 86400.0
 
@@ -20,11 +21,11 @@ def meta_ettr(failures_per_second: float, restart: float, interval: float, write
     return (1 - failures_per_second * (restart + interval / 2)) / (1 + write / interval)
 
 
-def by_kind(nodes: int, per_1000_node_days: float, recovery: Recovery, table: FailureRates) -> float:
-    """Meta's formula with the cost of an interruption by its kind: (1 - rate * sum of share * (down + lost)) /
-    (1 + stall)."""
+def by_kind(scenario: Scenario, table: FailureRates) -> float:
+    """Meta's formula with the cost of an interruption by its kind: (1 - rate * sum of share * cost) / (1 + stall).
+
+    Nodes fail alike and independently of each other, and a spare is always there."""
     total = sum(row.count for row in table.classes)
-    cost = sum(
-        row.count / total * (recovery.loss(row.kind).down + recovery.loss(row.kind).lost) for row in table.classes
-    )
-    return (1 - nodes * per_1000_node_days / _NODE_DAYS * cost) / (1 + recovery.stall)
+    cost = sum(row.count / total * scenario.recovery.cost(row.kind) for row in table.classes)
+    rate = scenario.nodes * scenario.per_1000_node_days / _NODE_DAYS
+    return (1 - rate * cost) / (1 + scenario.recovery.stall)
