@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean
 
 from paceline.catalog.failure_rates import FailureRates
 from paceline.simulate.scenario import Scenario
@@ -24,8 +25,10 @@ def meta_ettr(failures_per_second: float, restart: float, interval: float, write
 def by_kind(scenario: Scenario, table: FailureRates) -> float:
     """Meta's formula with the cost of an interruption by its kind: (1 - rate * sum of share * cost) / (1 + stall).
 
-    Nodes fail alike and independently of each other, and a spare is always there."""
-    total = sum(row.count for row in table.classes)
-    cost = sum(row.count / total * scenario.recovery.cost(row.kind) for row in table.classes)
-    rate = scenario.nodes * scenario.per_1000_node_days / _NODE_DAYS
-    return (1 - rate * cost) / (1 + scenario.recovery.stall)
+    A false alarm costs what a fault does that is known at once. Nodes fail alike and independently of each other, and a
+    spare is always there."""
+    recovery, total = scenario.recovery, sum(row.count for row in table.classes)
+    cost = sum(row.count / total * recovery.cost(row.kind) for row in table.classes)
+    alarm = recovery.cost("explicit") - fmean(recovery.explicit.detect)
+    per_1000_node_days = scenario.per_1000_node_days * cost + scenario.false_alarms * alarm
+    return (1 - scenario.nodes * per_1000_node_days / _NODE_DAYS) / (1 + recovery.stall)
