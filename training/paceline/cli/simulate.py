@@ -155,9 +155,7 @@ def _calibrated(runs: Sequence[Path], base: Recovery) -> Recovery:
     return found.recovery
 
 
-def _swept(
-    scenario: Scenario, policy: Policy, axes: dict[str, tuple[float, ...]], table: FailureRates
-) -> list[Point]:
+def _swept(scenario: Scenario, policy: Policy, axes: dict[str, tuple[float, ...]], table: FailureRates) -> list[Point]:
     from paceline.simulate.sweep import sweep
 
     total, points = sum(map(len, axes.values())), []
@@ -218,8 +216,6 @@ def _print_text(scenario: Scenario, outcome: Outcome, points: Sequence[Point], t
     if outcome.costs is not None:
         lost = outcome.costs.whole - outcome.costs.productive
         rows.append(("costs", f"{outcome.costs.whole:,.0f}", f"of that {lost:,.0f} for all that was not training"))
-    rows += [
-        (f"{p.axis} {p.value:g}", f"{p.goodput:.2%}", f"closed form: {p.goodput_closed_form:.2%}") for p in points
-    ]
+    rows += [(f"{p.axis} {p.value:g}", f"{p.goodput:.2%}", f"closed form: {p.goodput_closed_form:.2%}") for p in points]
     rows += [(row.run, row.value, f"{row.metric}; {row.source}") for row in table.published]
     print_table(("", "", ""), rows)

@@ -1,5 +1,5 @@
-"""When which nodes fail, of what: a Poisson process per node, whose rate depends on the age and the past of its machine,
-with the published mix of causes."""
+"""When which nodes fail, of what: a Poisson process per node, whose rate depends on the age and the past of its
+machine, with the published mix of causes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ class Failures:
         """When the machine fails next: its rate is higher while it is new, so the time is drawn in two parts."""
         machine, scenario = self._machines[place], self._scenario
         machine.drawn += 1
-        rate = self._rate * scenario.repeat_factor**machine.incidents
+        # nothing is published about later incidents than the last one of the table
+        incidents = min(machine.incidents, self._table.repeat_offenders.incidents - 1)
+        rate = self._rate * scenario.repeat_factor**incidents
         spent = self._chance.expovariate(1.0)
         young = max(0.0, machine.since + scenario.infant_days * _DAY - now)
         fast = rate * scenario.infant_factor

@@ -36,7 +36,10 @@ class Job:
         self._recovered: list[float] = []
         self._struck: list[float] = []
         self._resumes = 0.0
-        self._unknown = (0.0, Activity.DETECT)  # until when it is not known what failed, and what the job does until then
+        self._unknown = (
+            0.0,
+            Activity.DETECT,
+        )  # until when it is not known what failed, and what the job does until then
         self._restart: list[tuple[float | None, Activity]] = []
 
     def add(self, name: str) -> None:

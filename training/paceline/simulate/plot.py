@@ -18,7 +18,9 @@ def render(points: Sequence[Point], title: str) -> str:
         found = points_of(points, axis)
         curves = (
             Curve(name="simulated", css="simulated", points=tuple((p.value, 100 * p.goodput) for p in found)),
-            Curve(name="closed form", css="formula", points=tuple((p.value, 100 * p.goodput_closed_form) for p in found)),
+            Curve(
+                name="closed form", css="formula", points=tuple((p.value, 100 * p.goodput_closed_form) for p in found)
+            ),
         )
         chart = curve_chart(curves, x_label=AXES[axis].label, y_label="goodput, %")
         sections.append(f"<section><h2>{escape(axis)}</h2>{chart}</section>")

@@ -20,8 +20,14 @@ class Sickness:
     """The broken nodes of a fleet that it makes for the healer. `false_actions` took a node that had nothing."""
 
     def __init__(
-        self, names: list[str], start: datetime, failures: Failures, scenario: Scenario, repairs: Repairs,
-        chance: random.Random, unreachable_after: float,
+        self,
+        names: list[str],
+        start: datetime,
+        failures: Failures,
+        scenario: Scenario,
+        repairs: Repairs,
+        chance: random.Random,
+        unreachable_after: float,
     ) -> None:
         self.broken: dict[str, Failure] = {}
         self.false_actions = 0
