@@ -11,6 +11,7 @@ from paceline.recipe.engines import require
 from paceline.spec.errors import LaunchError
 
 ENGINES: Mapping[str, str] = {
+    "nxd": "paceline.engines.nxd.engine:NxdEngine",
     "torch": "paceline.engines.torch.engine:TorchEngine",
 }
 

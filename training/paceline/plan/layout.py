@@ -67,6 +67,8 @@ def derive(recipe: Recipe, world_size: int) -> Layout:
     problems = list(_of_the_model(recipe, config))
     if recipe.engine == "nxd":
         problems += neuron.problems(recipe, config)
+    elif recipe.engine == "torch" and recipe.accelerator == "trainium":
+        problems += neuron.native_problems(recipe)
     fixed = chosen.pp * chosen.dp_replicate * chosen.cp * chosen.tp
     dp_shard = chosen.dp_shard or max(world_size // fixed, 1)
     data_ranks = chosen.dp_replicate * dp_shard

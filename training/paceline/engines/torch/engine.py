@@ -54,6 +54,11 @@ class _Group:
     def device(self) -> torch.device:
         return torch.device(self.mesh.data.device_type)
 
+    @property
+    def integers(self) -> torch.device:
+        """Where 64-bit integers are summed: Neuron's compiler makes them narrower."""
+        return torch.device("cpu") if self.device.type == "neuron" else self.device
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Training:
@@ -95,7 +100,7 @@ class TorchEngine(Engine):
 
     def capabilities(self) -> Capabilities:
         return Capabilities(
-            accelerators=("cpu", "cuda"),
+            accelerators=("cpu", "cuda", "neuron"),
             axes=("pp", "dp_replicate", "dp_shard", "cp", "ep", "tp"),
             precisions=("float32", "bfloat16") + (("float8",) if has_float8() else ()),
         )
@@ -202,7 +207,7 @@ class TorchEngine(Engine):
         # no rank leaves a sum before all have entered it: this is the fence that the protocol promises
         sums = torch.cat((means, training.optimizer.squared_gradient_norm().unsqueeze(0)))
         dist.all_reduce(sums)
-        words = torch.tensor(totals, device=group.device)
+        words = torch.tensor(totals, device=group.integers)
         if watch is not None:
             words = torch.cat((words, training.witness.testify(terms.loss, own, partners)))
         dist.all_reduce(words)
@@ -255,15 +260,16 @@ class TorchEngine(Engine):
 
     def device(self) -> Device:
         device = self._joined.device
-        if device.type == "cuda":
-            name = torch.cuda.get_device_name(device)
-            return Device(name=name, peak_memory_bytes=torch.cuda.max_memory_allocated(device))
+        if device.type != "cpu":
+            driver = getattr(torch, device.type)
+            name = driver.get_device_name(device)
+            return Device(name=name, peak_memory_bytes=driver.max_memory_allocated(device))
         kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return Device(name="cpu", peak_memory_bytes=kibibytes * 1024)
 
     def sync(self) -> None:
-        if self._joined.device.type == "cuda":
-            torch.cuda.synchronize(self._joined.device)
+        if self._joined.device.type != "cpu":
+            getattr(torch, self._joined.device.type).synchronize(self._joined.device)
 
     def teardown(self) -> None:
         self._training = None
