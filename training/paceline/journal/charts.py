@@ -122,7 +122,8 @@ def timeline_chart(
 def curve_chart(curves: Sequence[Curve], *, x_label: str, y_label: str) -> str:
     """Curves over a common axis, each with its name at its end and a circle with its value for each point."""
     height, bottom, right = 300, 46, 96
-    xs, ys = zip(*(point for curve in curves for point in curve.points), strict=True)
+    xs = [point[0] for curve in curves for point in curve.points]
+    ys = [point[1] for curve in curves for point in curve.points]
     margin = 0.06 * (max(ys) - min(ys) or 1)
     low, high, first, last = min(ys) - margin, max(ys) + margin, min(xs), max(xs)
 
