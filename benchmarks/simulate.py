@@ -28,7 +28,7 @@ CASES = (
     *(
         (accelerators, days, how)
         for how in ("measured", "half-minute")
-        for accelerators, days in ((1024, 54.0), (16384, 54.0), (100_000, 4.0))
+        for accelerators, days in ((1024, 54.0), (16384, 54.0), (100_000, 1.0))
     ),
 )
 # ByteRobust's machines of 16 accelerators, and a probability of one being out that its four counts agree with
