@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal
+from statistics import fmean
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from paceline.catalog.tables import read_table
 from paceline.spec.base import Record
 
 Kind = Literal["explicit", "hang", "silent"]
+KINDS: tuple[Kind, ...] = ("explicit", "hang", "silent")
+
+Amount = Annotated[float, Field(ge=0)]
+Likely = Annotated[tuple[Amount, ...], Field(min_length=1)]
+"""Seconds: values that are equally likely. One value is a constant."""
 
 
 class Rate(Record):
@@ -35,25 +43,83 @@ class Repairs(Record):
     replace: tuple[float, float]
 
 
-class Loss(Record):
-    """What one interruption costs: seconds to the next step, and seconds of work that are done again."""
+class Correlated(Record):
+    """A failure of all `nodes` behind one switch, and its share of all failures."""
 
-    down: float
-    lost: float
+    source: str
+    share: float
+    nodes: int
+    cause: FailureClass
+
+
+class RepeatOffenders(Record):
+    """Mean hours to a node's first incident, and to number `incidents`."""
+
+    source: str
+    first_hours: float
+    last_hours: float
+    incidents: int
+
+    @property
+    def factor(self) -> float:
+        """By how much each incident raises the node's failure rate, when all raise it alike."""
+        return float((self.first_hours / self.last_hours) ** (1 / (self.incidents - 1)))
+
+
+class FalseAlarms(Record):
+    """How often a healthy node is accused, per 1000 node-days."""
+
+    source: str
+    per_1000_node_days: float
+    cause: FailureClass
+
+
+class Course(Record):
+    """What one interruption takes, in seconds: until it is known what failed, from there to the next step, and how much
+    older than the newest checkpoint a state must be to be trusted."""
+
+    detect: Likely
+    restart: Likely
+    back: Amount = 0
+
+
+class Tier(Record):
+    """Checkpoints `every` so many seconds of training. One blocks training for `write`; a start takes `load` longer."""
+
+    every: float = Field(gt=0)
+    write: Amount
+    load: Amount
 
 
 class Recovery(Record):
-    """How a job recovers. `stall` is the share of time that checkpoints take."""
+    """How a job recovers. `source` None: a case for comparison. `memory` None: nothing is kept there."""
 
     meaning: str
-    explicit: Loss
-    hang: Loss
-    silent: Loss
-    stall: float
+    source: str | None
+    explicit: Course
+    hang: Course
+    silent: Course
+    memory: Tier | None
+    durable: Tier
 
-    def loss(self, kind: Kind) -> Loss:
-        """What an interruption of that kind costs."""
+    def course(self, kind: Kind) -> Course:
+        """What an interruption of that kind takes."""
         return {"explicit": self.explicit, "hang": self.hang, "silent": self.silent}[kind]
+
+    @property
+    def nearest(self) -> Tier:
+        """The tier that state usually comes from."""
+        return self.memory or self.durable
+
+    @property
+    def stall(self) -> float:
+        """Seconds that checkpoints block, per second of training."""
+        return sum(tier.write / tier.every for tier in (self.memory, self.durable) if tier is not None)
+
+    def cost(self, kind: Kind) -> float:
+        """The mean seconds that one interruption costs: standing, and work that is done again."""
+        course, tier = self.course(kind), self.nearest
+        return fmean(course.detect) + fmean(course.restart) + tier.load + course.back + tier.every / 2
 
 
 class Published(Record):
@@ -73,6 +139,9 @@ class FailureRates(Record):
     transient_share: float
     classes: tuple[FailureClass, ...]
     repairs: Repairs
+    correlated: Correlated
+    repeat_offenders: RepeatOffenders
+    false_alarms: FalseAlarms
     recoveries: dict[str, Recovery]
     published: tuple[Published, ...]
 

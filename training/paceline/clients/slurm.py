@@ -27,7 +27,8 @@ class SlurmNode(Record):
 
 class SlurmJob(Record):
     """A job as `scontrol` shows it. `state` is PENDING, RUNNING, COMPLETED, ...; `nodes` is how many it has, or asks
-    for; `hosts` is their list, such as node[1-3]; `restarts` is how often it was requeued, `reason` why it does not run."""
+    for; `hosts` is their list, such as node[1-3]; `restarts` is how often it was requeued; `reason` is why it does not
+    run."""
 
     number: int
     state: str

@@ -79,7 +79,8 @@ def _test(case: Case, node: Node, nodes: Sequence[Node], waited: float, policy: 
     if answer is not None and answer.result is Result.PASS:
         return _climb(case, policy, now)
     if answer is not None and answer.result is Result.FAIL:
-        failed = tuple(finding for finding in answer.findings if finding.result is Result.FAIL)
+        # nothing heals a node that is out: what its test found holds until something is done, however long that is held
+        failed = tuple(f.model_copy(update={"time": now}) for f in answer.findings if f.result is Result.FAIL)
         return Step(findings=failed) if failed else Step(case=isolated(case, "a test failed without a finding", now))
     if waited > policy.test_within:
         return Step(case=isolated(case, f"no result of the {case.rung} test within {waited:.0f} s", now))

@@ -30,6 +30,8 @@ def choose_peers(case: Case, nodes: Sequence[Node], policy: Policy) -> tuple[str
     least, most = {Rung.SINGLE: (0, 0), Rung.PAIR: (1, 1), Rung.MULTI: (2, policy.multi_peers)}[
         case.rung or Rung.SINGLE
     ]
+    if not most:
+        return ()
     used = {peer for node in nodes if node.case for peer in node.case.peers}
     free = [node.name for node in nodes if node.proven and node.name not in used]
     return tuple(free[:most]) if len(free) >= least else None

@@ -20,4 +20,5 @@ def spares_wanted(nodes: int, policy: Policy) -> int:
 
 def spares(nodes: Sequence[Node]) -> int:
     """How many stand by: healthy, tested and without a job."""
-    return sum(1 for node in nodes if node.proven)
+    idle = [node for node in nodes if not node.busy]  # few of thousands
+    return sum(1 for node in idle if node.proven)

@@ -25,6 +25,15 @@ class Mark:
     text: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """Points (x, y) in the order of x, at least one; `css` is the class that colours them."""
+
+    name: str
+    css: str
+    points: tuple[tuple[float, float], ...]
+
+
 def ticks(low: float, high: float, most: int) -> list[float]:
     """Up to about `most` round numbers from `low` to `high`, in steps of 1, 2 or 5 times a power of ten."""
     if high <= low:
@@ -108,6 +117,41 @@ def timeline_chart(
         parts.append(_text(x(value), height - 6, f"{value:,.{digits}f} s", "middle"))
     parts += _marks([Mark(at=x(mark.at), text=mark.text) for mark in marks], height - 22)
     return _svg(height, parts, "What each node did over time")
+
+
+def curve_chart(curves: Sequence[Curve], *, x_label: str, y_label: str) -> str:
+    """Curves over a common axis, each with its name at its end and a circle with its value for each point."""
+    height, bottom, right = 300, 46, 96
+    xs = [point[0] for curve in curves for point in curve.points]
+    ys = [point[1] for curve in curves for point in curve.points]
+    margin = 0.06 * (max(ys) - min(ys) or 1)
+    low, high, first, last = min(ys) - margin, max(ys) + margin, min(xs), max(xs)
+
+    def x(value: float) -> float:
+        return _LEFT + (value - first) / (last - first or 1) * (WIDTH - _LEFT - right)
+
+    def y(value: float) -> float:
+        return _TOP + (high - value) / (high - low) * (height - _TOP - bottom)
+
+    parts = [_text(_LEFT, _TOP - 8, y_label, "start"), _text(WIDTH - right, height - 8, x_label, "end")]
+    for value in ticks(low, high, 5):
+        parts.append(_line(_LEFT, y(value), WIDTH - right, y(value), "grid"))
+        parts.append(_text(_LEFT - 10, y(value) + 4, f"{value:g}", "end"))
+    parts += [_text(x(value), height - 26, f"{value:,g}", "middle") for value in ticks(first, last, 8)]
+    ends: list[float] = []
+    for curve in curves:
+        line = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in curve.points)
+        parts.append(f'<polyline class="curve {escape(curve.css)}" points="{line}"/>')
+        for a, b in curve.points:
+            title = escape(f"{curve.name}: {b:.4g} at {a:g}")
+            parts.append(
+                f'<circle class="point {escape(curve.css)}" cx="{x(a):.1f}" cy="{y(b):.1f}" r="3.5">'
+                f"<title>{title}</title></circle>"
+            )
+        end = y(curve.points[-1][1])
+        ends.append(end if all(abs(end - other) >= 14 for other in ends) else max(ends) + 14)
+        parts.append(_text(WIDTH - right + 10, ends[-1] + 4, curve.name, "start", "strong"))
+    return _svg(height, parts, f"{y_label} over {x_label}")
 
 
 def share_bar(totals: Iterable[tuple[str, str, float]]) -> str:

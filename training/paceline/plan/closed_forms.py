@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean
 
 from paceline.catalog.failure_rates import FailureRates, Recovery
 
@@ -20,14 +21,18 @@ def meta_ettr(failures_per_second: float, restart: float, interval: float, write
     return (1 - failures_per_second * (restart + interval / 2)) / (1 + write / interval)
 
 
-def by_kind(nodes: float, per_1000_node_days: float, recovery: Recovery, table: FailureRates) -> float:
-    """Meta's formula with the cost of an interruption by its kind: (1 - rate * sum of share * (down + lost)) /
-    (1 + stall)."""
+def by_kind(
+    nodes: float, per_1000_node_days: float, recovery: Recovery, table: FailureRates, *, false_alarms: float = 0.0
+) -> float:
+    """Meta's formula with the cost of an interruption by its kind: (1 - rate * sum of share * cost) / (1 + stall).
+
+    `false_alarms` are healthy nodes accused per 1000 node-days: each costs what a fault does that is known at once. Nodes
+    fail alike and independently of each other, and a spare is always there."""
     total = sum(row.count for row in table.classes)
-    cost = sum(
-        row.count / total * (recovery.loss(row.kind).down + recovery.loss(row.kind).lost) for row in table.classes
-    )
-    return (1 - nodes * per_1000_node_days / _NODE_DAYS * cost) / (1 + recovery.stall)
+    cost = sum(row.count / total * recovery.cost(row.kind) for row in table.classes)
+    alarm = recovery.cost("explicit") - fmean(recovery.explicit.detect)
+    lost = per_1000_node_days * cost + false_alarms * alarm
+    return (1 - nodes * lost / _NODE_DAYS) / (1 + recovery.stall)
 
 
 def spares_for(nodes: int, probability: float, confidence: float) -> int:

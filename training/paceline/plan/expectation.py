@@ -45,8 +45,8 @@ def expectation(
     per_day = of_eight * per_1000_node_days / 1000
     interruptions = []
     for each in table.classes:
-        often, loss = per_day * each.count / all_classes, row.loss(each.kind)
-        lost = often * (loss.down + loss.lost)
+        often = per_day * each.count / all_classes
+        lost = often * row.cost(each.kind)
         interruptions.append(Interruption(name=each.name, per_day=often, lost_seconds_per_day=lost))
     out = per_day / nodes * replace_within / DAY
     return Expectation(

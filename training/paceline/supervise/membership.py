@@ -198,8 +198,11 @@ def plan_generation(
             if not spares:
                 return Waiting(reason=f"{len(ready)} of {size} nodes are ready")
             places[index] = spares.pop(0)
+    known = {m.node: m for m in previous.members} if previous is not None else {}
     members = tuple(
-        _member(ready[node], index * workers_per_node) for index, node in enumerate(places) if node is not None
+        _member(ready[node], index * workers_per_node, known.get(node))
+        for index, node in enumerate(places)
+        if node is not None
     )
     return Assignment(
         generation=max(first_generation, previous.generation + 1 if previous is not None else 0),
@@ -359,8 +362,12 @@ def is_superseded(shard: HeldShard | PersistedShard, previous: Assignment | None
     return previous is not None and shard.generation < previous.generation and shard.step > previous.restore.step
 
 
-def _member(status: NodeStatus, first_rank: int) -> Member:
+def _member(status: NodeStatus, first_rank: int, before: Member | None) -> Member:
+    """`before` is reused as it is: of thousands of members few change, and to validate them all takes its time."""
     assert status.store_port is not None
+    place = (first_rank, status.host, status.peer_port, status.store_port)
+    if before is not None and (before.first_rank, before.host, before.peer_port, before.store_port) == place:
+        return before
     return Member(
         node=status.node,
         first_rank=first_rank,

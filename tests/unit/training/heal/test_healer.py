@@ -15,7 +15,8 @@ from paceline.heal.fleets.simulated import SimulatedFleet
 from paceline.heal.healer import Healer, Round
 from paceline.heal.memory import Memory
 from paceline.heal.policy import Policy, load_policy
-from paceline.spec.healing import Answer, Order, Rung
+from paceline.heal.progress import advance
+from paceline.spec.healing import Answer, Case, Order, Phase, Rung
 from paceline.spec.health import Action, Device, Finding, Result
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
@@ -284,3 +285,35 @@ def test_another_healer_goes_on_where_the_last_one_was(tmp_path: Path, rounds: i
     scene.restart()
     assert scene.phases("n2")[-1] == "in service"
     assert scene.actions() == ["reboot"]
+
+
+def test_what_a_test_found_holds_for_as_long_as_the_next_action_is_held() -> None:
+    """Found by a simulated switch: 32 nodes at once, 20 actions an hour, and findings that went stale meanwhile."""
+    finding = Finding(node="n2", check="gpu", result=Result.FAIL, time=START, fault="nvidia.xid.79")
+    case = Case(
+        id="i",
+        node="n2",
+        finding=finding,
+        action=Action.REBOOT,
+        reason="it was due",
+        opened=START,
+        phase=Phase.TESTING,
+        since=START,
+        rung=Rung.SINGLE,
+    )
+    answer = Answer(id=case.order_id, result=Result.FAIL, findings=(finding,))
+    node = Node(
+        name="n2",
+        machine="m",
+        boot="b",
+        silent_since=None,
+        cordoned=True,
+        busy=False,
+        case=case,
+        answer=answer,
+    )
+    now = START + timedelta(hours=1)
+
+    step = advance(node, [node], load_policy(), now)
+
+    assert [found.time for found in step.findings] == [now]
