@@ -117,3 +117,11 @@ def test_an_unreadable_driver_is_unknown(host: Path) -> None:
 
     done = paceline("node", "check", "drift", *node)
     assert (done.exit_code, done.stdout.startswith("UNKNOWN drift")) == (3, True), done.output
+
+
+def test_a_check_that_does_not_exist_is_unknown_and_the_nearest_is_named() -> None:
+    """A 1 would be a warning about the node, and a 2 would drain it."""
+    done = paceline("node", "check", "gpu-xdi")
+    assert done.exit_code == 3
+    assert "gpu-xdi: not a health check" in done.stderr
+    assert "gpu-xid" in done.stderr

@@ -196,13 +196,25 @@ def test_a_test_that_could_not_tell_is_run_again_and_never_convicts(tmp_path: Pa
     scene = Scene(tmp_path)
     scene.answers[Rung.PAIR] = Result.UNKNOWN
     scene.fleet.report(scene.finding("n2", "nvidia.xid.79"))
-    for _ in range(20):
+    while len(pairs := [order for order in scene.orders if order.rung is Rung.PAIR]) < 2:
         scene.round(30)
     scene.answers[Rung.PAIR] = Result.PASS
     assert scene.phases("n2")[-1] == "in service"
     assert scene.actions() == ["reboot"]
-    pairs = [order.id for order in scene.orders if order.rung is Rung.PAIR]
-    assert len(pairs) == len(set(pairs)) > 1
+    assert pairs[0].id != pairs[1].id
+    assert pairs[0].peers != pairs[1].peers
+
+
+def test_a_test_that_never_can_tell_is_a_persons(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.answers[Rung.PAIR] = Result.UNKNOWN
+    scene.fleet.report(scene.finding("n2", "nvidia.xid.79"))
+    assert scene.phases("n2")[-1].startswith("isolated")
+    assert sum(order.rung is Rung.PAIR for order in scene.orders) == scene.policy.test_tries
+    case = scene.node("n2").case
+    assert case is not None
+    assert "could not tell, 3 times" in case.reason
+    assert scene.actions() == ["reboot"]
 
 
 def test_two_patients_do_not_share_a_partner(tmp_path: Path) -> None:
