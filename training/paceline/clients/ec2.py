@@ -67,7 +67,7 @@ class Ec2Machines:
     def status(self, machines: Sequence[str]) -> list[dict[str, Any]]:
         """What DescribeInstanceStatus says about those of `machines` that run."""
         with aws.translated("ec2", "ec2:DescribeInstanceStatus"):
-            # all of the region: an id that EC2 does not know any more is an error as a parameter, and no filter takes ids
+            # all of the region: an id that EC2 no longer knows is an error as a parameter, and no filter takes ids
             pages = self._ec2.get_paginator("describe_instance_status").paginate()
             found = {item["InstanceId"]: item for page in pages for item in page["InstanceStatuses"]}
         return [found[machine] for machine in machines if machine in found]
