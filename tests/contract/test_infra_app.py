@@ -35,6 +35,8 @@ def copy(tmp_path: Path) -> Path:
     for name in ("app.py", "cdk.json"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "stacks", tmp_path / "stacks")
+    (tmp_path / "images").mkdir()
+    shutil.copy(ROOT / "images" / "versions.toml", tmp_path / "images")
     return tmp_path
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from paceline.recipe.method import PAIRS
 from tests.integration.method_cells import CELLS, Cell
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -40,7 +41,8 @@ def test_two_ranks_learn_what_one_process_does(seen: list[dict[Any, Any]], cell:
     expected, ranks = seen[0][str(cell), "plain"], [rank[str(cell)] for rank in seen]
     for rank in ranks:
         assert rank["loss"] == pytest.approx(expected["loss"], rel=BOUND)
-        assert rank["margin"] == pytest.approx(expected["margin"], rel=BOUND, abs=BOUND)
+        if cell.method in PAIRS:
+            assert rank["margin"] == pytest.approx(expected["margin"], rel=BOUND, abs=BOUND)
     gradients = expected["gradients"]
     assert {name for rank in ranks for name in rank["gradients"]} == gradients.keys()
     scale = max(gradient.abs().max().item() for gradient in gradients.values())

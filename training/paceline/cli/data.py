@@ -96,11 +96,7 @@ def prepare(
                     "name the root of the model that will be trained: --tokenizer MODEL",
                 )
             manifest = prepare_samples(
-                [
-                    sample
-                    for place in plan.places.values()
-                    for sample in read_samples(place, method, progress=progress)
-                ],
+                [sample for place in plan.places.values() for sample in read_samples(place, method, progress=progress)],
                 method=method,
                 sequence_length=sequence_length,
                 template=read_template(chat_template, tokenizer),

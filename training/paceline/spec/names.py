@@ -46,6 +46,9 @@ TAINT_UNHEALTHY = "paceline.dev/unhealthy"
 # In a node's directory: where its supervisor hears its health agent (spec.health.Verdict, one a line).
 HEALTH_SOCKET = "health.sock"
 
+# Environment of whoever starts a run in a container: the digest of its image, which the image itself cannot know.
+ENV_IMAGE_DIGEST = "PACELINE_IMAGE_DIGEST"
+
 # Environment of every process of a run.
 ENV_RUN_TOKEN = "PACELINE_RUN_TOKEN"
 

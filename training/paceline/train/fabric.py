@@ -119,7 +119,7 @@ def _report(mode: str, size: int, everyone: list[tuple[int, float]]) -> dict[str
 
 def _library() -> str:
     if torch.cuda.is_available():
-        return "nccl " + ".".join(str(part) for part in torch.cuda.nccl.version())
+        return "nccl " + ".".join(str(part) for part in torch.cuda.nccl.version())  # type: ignore[no-untyped-call]
     return f"gloo of torch {torch.__version__}"
 
 

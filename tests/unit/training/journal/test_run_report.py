@@ -126,7 +126,14 @@ def test_routine_is_one_row_and_machine_talk_none(run_of):
 
 
 CONTEXT = {"time": ev.now(), "monotonic_ns": 0, "run": "r", "producer": "p", "generation": 1}
-SPECIAL = {"ranks": {"a": 0}, "standings": (), "guilty_ranks": (1,), "activity": ev.Activity.LOST_WORK, "tasks": {}}
+SPECIAL = {
+    "ranks": {"a": 0},
+    "standings": (),
+    "guilty_ranks": (1,),
+    "activity": ev.Activity.LOST_WORK,
+    "tasks": {},
+    "metrics": {},
+}
 
 
 def _value(name: str, annotation: Any) -> Any:

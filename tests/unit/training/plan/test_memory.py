@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from torch.distributed.pipelining.schedules import ScheduleInterleavedZeroBubble
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from paceline.data.loader import MicroBatch
+from paceline.engines.objectives.registry import objective
 from paceline.engines.torch.accumulation import Accumulation
 from paceline.engines.torch.loss import summed_cross_entropy
 from paceline.engines.torch.mesh import Mesh
@@ -188,11 +188,11 @@ def test_no_step_needs_more_than_the_total(sections: dict[str, Any]) -> None:
     ids = torch.zeros(layout.micro_sequences, 256, dtype=torch.int64)
     batch = MicroBatch(inputs=ids, targets=ids, documents=None)
     stages = build(plan, chosen, mesh, seed=0)
-    loss = partial(summed_cross_entropy, axis=mesh.tp, vocabulary=2048)
-    passes = Accumulation(stages[0].model, mesh, loss=loss, vocabulary=2048)
+    minimised = objective(chosen)
+    passes = Accumulation(stages[0].model, None, mesh, objective=minimised, vocabulary=2048)
     optimizer = ShardedAdamW(stages, chosen.optimizer, plan.sharding)
     with LiveTensors() as live:
-        passes.run([batch] * layout.micro_steps)
+        passes.run([batch] * layout.micro_steps, chosen.batch.tokens)
         optimizer.step(learning_rate=0.0, gradient_norm=optimizer.squared_gradient_norm(), gradient_clip=1.0)
     [planned] = memory(chosen, layout, device="cpu")
     assert 0.75 * planned.total <= planned.parameters + planned.optimizer + live.peak <= planned.total

@@ -191,6 +191,7 @@ def test_a_durable_checkpoint_that_cannot_be_restored_is_read_before_it_is_taken
     stage.join("d")
     committer.durable_step = 4
     stage.cut("ab")
+    stage.wait(stage.job.timeouts.lease)
     for name in "cd":
         assert stage[name].assignment.restore.step == 4
         stage[name].work(4, state="failed")
