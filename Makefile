@@ -15,7 +15,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check check-format check-types check-imports check-generated \
-	synth diff images bench bench-train bench-data bench-recovery bench-checkpoint bench-plan schemas certificate pins clean
+	synth diff images bench bench-train bench-data bench-recovery bench-checkpoint bench-agent bench-plan \
+	schemas certificate pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,12 +79,16 @@ bench-recovery: setup ## kill to next step beside torchrun, torchft and nvidia-r
 bench-checkpoint: setup ## how long a step waits when every step is saved, beside torch.distributed.checkpoint
 	@$(PYTHON_BIN) -m benchmarks.checkpoint
 
+bench-agent: setup ## what the node agent costs with every continuous check on: processor, memory
+	@$(PYTHON_BIN) -m benchmarks.agent
+
 bench-plan: setup ## what the planner predicts beside published runs, and beside steps on this CPU
 	@$(PYTHON_BIN) -m benchmarks.plan
 
 schemas: setup ## what is generated: schemas for editors, the reference of parameters, the table of permissions, images
 	$(PYTHON_BIN) -m stacks.schema
 	$(PYTHON_BIN) -m stacks.reference
+	$(PYTHON_BIN) -m paceline.health.runbooks
 	$(PYTHON_BIN) -m stacks.permissions.extract
 	$(PYTHON_BIN) -m paceline.recipe.json_schema
 	$(PYTHON_BIN) -m paceline.recipe.reference

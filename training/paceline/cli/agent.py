@@ -87,11 +87,11 @@ def agent(
 
 
 async def _watch(agent: Agent, listen: str) -> None:
-    from paceline.health.exporter import serve
+    from paceline.journal.exposition import serve
 
     host, _, port = listen.rpartition(":")
     try:
-        server = await serve(agent.measurements, host, int(port))
+        server = await serve(agent.measurements.render, host, int(port))
     except (OSError, ValueError) as error:
         raise LaunchError(f"cannot serve metrics on {listen}: {error}", "choose another --listen HOST:PORT") from error
     async with server:

@@ -55,8 +55,8 @@ def controller(
     from paceline.heal.fleets.registry import open_fleet
     from paceline.heal.healer import Healer
     from paceline.heal.memory import Memory
-    from paceline.heal.metrics import MetricsServer
     from paceline.heal.policy import load_policy
+    from paceline.journal.exposition import MetricsServer
     from paceline.journal.writer import Journal
     from paceline.spec.errors import ParameterError
     from paceline.spec.events import now

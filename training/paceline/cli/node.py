@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paceline.cli.console import Output, OutputOption, print_json, print_table
+from paceline.spec.errors import PacelineError
 from paceline.spec.health import Finding, Result, Stage
 from paceline.spec.names import ENV_MATRIX, ENV_NODE
 
@@ -71,10 +72,14 @@ def check(
     if listed:
         _list(output)
         return
-    kinds = [check_type(name) for name in names or []]
     probe = HostProbe(root)
     said = {"shared": tuple(shared or ()), "driver": driver, "image": image}
-    here = this_node(probe, node, instance_type, efa=efa, matrix=matrix, **said)
+    try:
+        kinds = [check_type(name) for name in names or []]
+        here = this_node(probe, node, instance_type, efa=efa, matrix=matrix, **said)
+    except PacelineError as error:  # to a monitor a 1 would be a warning about the node
+        typer.echo(error.render(), err=True)
+        raise typer.Exit(_UNKNOWN) from error
     checks = [kind() for kind in kinds] if kinds else plan(stage, here)
     findings = asyncio.run(_examine(checks, probe, here))
     if output is Output.JSON:

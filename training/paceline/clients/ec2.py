@@ -64,6 +64,14 @@ class Ec2Machines:
     def __init__(self, ec2: BaseClient) -> None:
         self._ec2 = ec2
 
+    def status(self, machines: Sequence[str]) -> list[dict[str, Any]]:
+        """What DescribeInstanceStatus says about those of `machines` that run."""
+        with aws.translated("ec2", "ec2:DescribeInstanceStatus"):
+            # all of the region: an id that EC2 no longer knows is an error as a parameter, and no filter takes ids
+            pages = self._ec2.get_paginator("describe_instance_status").paginate()
+            found = {item["InstanceId"]: item for page in pages for item in page["InstanceStatuses"]}
+        return [found[machine] for machine in machines if machine in found]
+
     def reboot(self, machine: str) -> None:
         """One that does not shut down is reset hard within a few minutes (EC2 API reference, RebootInstances)."""
         self._call("reboot_instances", machine)

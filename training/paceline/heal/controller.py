@@ -9,7 +9,7 @@ from datetime import datetime
 
 from paceline.heal.healer import Healer, Round
 from paceline.heal.lease import Lease
-from paceline.heal.metrics import exposition
+from paceline.heal.metrics import shown
 from paceline.spec.errors import PacelineError
 
 
@@ -48,7 +48,7 @@ class Controller:
                         trouble = str(error)
                         self.say(error.render())
                 leads = healer is not None
-                self.show(exposition(self.team, leads=leads, last=last, at=self.now().timestamp()))
+                self.show(shown(self.team, leads=leads, last=last, at=self.now().timestamp()))
                 stop.wait(self.period)
         finally:
             if healer is not None:

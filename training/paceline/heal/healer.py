@@ -13,6 +13,7 @@ from datetime import datetime
 
 from paceline.catalog.faults import faults
 from paceline.clients.object_store import ObjectStore
+from paceline.heal.baselines import Baselines, slowness, too_slow
 from paceline.heal.case import escalated, isolated, joined, opened, remedy_of, unreachable
 from paceline.heal.decide import Decision, Situation, Verdict, decide
 from paceline.heal.evidence import bundle
@@ -20,6 +21,7 @@ from paceline.heal.fleets.base import Fleet, Node
 from paceline.heal.memory import Memory
 from paceline.heal.policy import Policy
 from paceline.heal.progress import Step, advance
+from paceline.heal.requalify import on_one_leaf
 from paceline.heal.spares import spares, spares_wanted
 from paceline.spec.errors import PacelineError
 from paceline.spec.events import ActionDecided, ActionFinished, ActionStarted, FaultClassified, FaultDetected
@@ -60,6 +62,7 @@ class Healer:
         self._store = store
         self._tell = tell
         self._dry_run = dry_run
+        self._baselines = Baselines(store, policy)
         self._nodes: dict[str, Node] = {}
         self._told: dict[_Subject, tuple[str, str]] = {}
         self._seen: set[_Subject] = set()
@@ -102,7 +105,7 @@ class Healer:
         elif node.case is None:
             self._consider(node, now)
         while (case := self._nodes[name].case) is not None and not self._dry_run:
-            step = advance(self._nodes[name], list(self._nodes.values()), self._policy, now)
+            step = advance(self._measured(case, now), list(self._nodes.values()), self._policy, now)
             if not self._take(case, step, now):
                 break
 
@@ -201,6 +204,23 @@ class Healer:
         self._finish(case, "failed", now)
         self._write(case.node, isolated(case, f"a test failed, and {judged[0][0].reason}", now))
         return False
+
+    def _measured(self, case: Case, now: datetime) -> Node:
+        """The node of a case. The speeds that its tests measured are kept, and a passed test in which one of them is
+        too low for this fleet has failed."""
+        node = self._nodes[case.node]
+        answer = node.answer
+        if answer is None or answer.id != case.order_id or answer.result is not Result.PASS:
+            return node
+        machine, near = node.machine or node.name, on_one_leaf(case, list(self._nodes.values()))
+        slow = []
+        for one in answer.measurements:
+            baseline = self._baselines.against(machine, one, near)
+            self._baselines.keep(machine, one, near, now)
+            if baseline is not None and too_slow(one.speed, baseline, self._policy):
+                slow.append(slowness(node.name, one, baseline, now))
+        failed = answer.model_copy(update={"result": Result.FAIL, "findings": tuple(slow)})
+        return replace(node, answer=failed) if slow else node
 
     def _finish(self, case: Case, outcome: str, now: datetime) -> None:
         self._memory.close(case.node, now)

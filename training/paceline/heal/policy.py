@@ -59,6 +59,12 @@ class Policy(Record):
     test_within: float = Field(gt=0, description="how long one rung may take, with the wait for partners")
     multi_peers: int = Field(ge=2, description="proven idle nodes that the multi-node rung takes at most")
     partner_within: float = Field(gt=0, description="how long a rung waits for proven idle nodes until it is left out")
+    test_tries: int = Field(ge=1, description="how often a rung that cannot tell is tried, with other peers each time")
+    baseline_machines: int = Field(ge=3, description="machines that a learnt baseline needs before it judges")
+    baseline_spreads: float = Field(gt=0, description="spreads below the fleet's median from which on a node is slow")
+    baseline_share: float = Field(
+        gt=0, lt=1, description="share below the fleet's median that a slow node has at least"
+    )
     failures_per_1000_node_days: float = Field(gt=0, description="for the size of the spare pool")
     spare_confidence: float = Field(gt=0, lt=1, description="probability that the spare pool suffices")
     top_up: bool = Field(description="whether the fleet is made larger when too few nodes stand by")

@@ -14,6 +14,8 @@ from paceline.heal.requalify import choose_peers, next_rung, test_order
 from paceline.spec.healing import Case, Order, Phase
 from paceline.spec.health import Action, Finding, Result
 
+_SAID = 400  # characters: a case must stay small
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
@@ -84,16 +86,20 @@ def _test(case: Case, node: Node, nodes: Sequence[Node], waited: float, policy: 
         return Step(findings=failed) if failed else Step(case=isolated(case, "a test failed without a finding", now))
     if waited > policy.test_within:
         return Step(case=isolated(case, f"no result of the {case.rung} test within {waited:.0f} s", now))
+    if answer is not None and case.tries + 1 >= policy.test_tries:
+        unclear = "; ".join(finding.evidence for finding in answer.findings[:2]) or "no test could be run"
+        said = f"the {case.rung} test could not tell, {policy.test_tries} times: {unclear[:_SAID]}"
+        return Step(case=isolated(case, said, now))
     if answer is not None:  # it could not tell: once more, with other peers
         return Step(case=_changed(case, tries=case.tries + 1, peers=()))
-    peers = case.peers or choose_peers(case, nodes, policy)
+    peers = case.peers or choose_peers(case, node, nodes, policy)
     if peers is None and waited > policy.partner_within:
         said = f"the {case.rung} test is left out: too few proven nodes were idle for {policy.partner_within:.0f} s"
         return replace(_climb(case, policy, now), said=said)
     if peers is None:
         return Step()
     booked = _changed(case, peers=peers)
-    return Step(case=booked, order=test_order(booked))
+    return Step(case=booked, order=test_order(booked, node))
 
 
 def _climb(case: Case, policy: Policy, now: datetime) -> Step:

@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 
 from paceline.catalog.instance_types import Family, InstanceType, instance_type
 from paceline.spec.base import Record
+from paceline.spec.healing import Measurement, Meeting
 from paceline.spec.health import Device, Stage
 
 
@@ -69,7 +70,7 @@ class Node(Record):
 
     `shared` are mount points that jobs need; `driver` and `image` what the cluster's nodes should run, `driver_floor`
     the oldest driver under which their container images run, None when nobody said. Counts are None where the catalog
-    has no verified number.
+    has no verified number. `meeting` is with whom it is tested, None while it is tested alone.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Node(Record):
     driver: str | None = None
     driver_floor: str | None = None
     image: str | None = None
+    meeting: Meeting | None = None
 
     @classmethod
     def of(cls, name: str, type_name: str | None, **said: object) -> Node:
@@ -149,6 +151,10 @@ class Check(ABC):
     @abstractmethod
     def parse(self, text: str, node: Node) -> list[Symptom]:
         """What is wrong in `text`; empty: all is well. InconclusiveError when the text is not understood."""
+
+    def measure(self, text: str, node: Node) -> list[Measurement]:
+        """The speeds that `text` holds, which `parse` has understood, for the healer to compare with the fleet's."""
+        return []
 
 
 # Stages in which a node is looked at without being disturbed, and those in which it is idle anyway.

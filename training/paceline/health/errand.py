@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from paceline.health.base import InconclusiveError, Node, Probe
-from paceline.health.examine import examine
+from paceline.health.examine import measure
 from paceline.health.kmsg import KernelCheck
 from paceline.health.neuron import DEVICES
 from paceline.health.registry import plan
 from paceline.health.standing import calls_for
-from paceline.spec.healing import Answer, Order, Rung
+from paceline.spec.healing import Answer, Measurement, Order, Rung
 from paceline.spec.health import Device, Finding, Result, Stage
 
 _RESET_SECONDS = 120.0
@@ -20,16 +20,21 @@ async def carry_out(order: Order, probe: Probe, node: Node) -> Answer:
         return Answer(id=order.id, result=await _reset(order.reset, probe))
     stages = (Stage.START, Stage.DEEP) if order.rung is Rung.SINGLE else (Stage.MULTI_NODE,)
     # the kernel log tells what happened before the repair
+    node = node.model_copy(update={"meeting": order.meeting})
     checks = [check for stage in stages for check in plan(stage, node) if not isinstance(check, KernelCheck)]
     findings: list[Finding] = []
+    measurements: list[Measurement] = []
     for check in checks:
-        findings += await examine(check, probe, node)
+        found, measured = await measure(check, probe, node)
+        findings += found
+        measurements += measured
         if any(calls_for(finding).takes_node for finding in findings):
             break  # the rest would only take time
     return Answer(
         id=order.id,
         result=_verdict(findings),
         findings=tuple(finding for finding in findings if finding.result is not Result.PASS),
+        measurements=tuple(measurements),
     )
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from paceline.catalog.faults import faults
 from paceline.health.base import Check, InconclusiveError, Node, Probe, Symptom
+from paceline.spec.healing import Measurement
 from paceline.spec.health import Finding, Result
 
 _EVIDENCE = 4096
@@ -14,10 +15,21 @@ _EVIDENCE = 4096
 
 async def examine(check: Check, probe: Probe, node: Node) -> list[Finding]:
     """What `check` says about `node` now: its failures, or one finding that says pass or unknown."""
+    return (await measure(check, probe, node))[0]
+
+
+async def measure(check: Check, probe: Probe, node: Node) -> tuple[list[Finding], list[Measurement]]:
+    """As `examine`, and the speeds that it measured where the result is known."""
+    measurements: list[Measurement] = []
+    return await _examine(check, probe, node, measurements), measurements
+
+
+async def _examine(check: Check, probe: Probe, node: Node, measurements: list[Measurement]) -> list[Finding]:
     now = datetime.now(UTC)
     try:
         text = await asyncio.wait_for(check.observe(probe, node), check.timeout)
         symptoms = check.parse(text, node)
+        measurements += check.measure(text, node)
         boot = _boot_time(probe, now) if any(s.uptime is not None for s in symptoms) else now
     except TimeoutError:
         return [_finding(check, node, now, Result.UNKNOWN, f"no result within {check.timeout:g} s")]

@@ -1,18 +1,15 @@
-"""The agent's metrics for Prometheus: the text format, and an HTTP server that gives it out.
-
-Format: prometheus.io/docs/instrumenting/exposition_formats.
-"""
+"""What the agent shows to Prometheus, and what it costs itself."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import resource
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from paceline.journal.exposition import Sample, exposition
 from paceline.spec.health import Result
 from paceline.spec.metrics import (
     AGENT_CPU_SECONDS,
@@ -22,12 +19,8 @@ from paceline.spec.metrics import (
     CHECK_SECONDS,
     CHECK_TIMESTAMP,
     FINDINGS,
-    METRICS,
     UNFIT,
 )
-
-_REQUEST_SECONDS = 5.0
-_HEADERS = "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\nConnection: close"
 
 
 @dataclass(slots=True)
@@ -50,27 +43,19 @@ class Measurements:
     stretch: float = 1.0
 
     def render(self) -> str:
-        """All of it in the text format."""
-        lines: list[str] = []
-
-        def family(name: str, *samples: tuple[dict[str, str], float]) -> None:
-            metric = METRICS[name]
-            lines.extend((f"# HELP {name} {metric.help}", f"# TYPE {name} {metric.kind}"))
-            for labels, value in samples:
-                said = ",".join(f'{key}="{_escaped(text)}"' for key, text in {"node": self.node, **labels}.items())
-                lines.append(f"{name}{{{said}}} {value:.15g}")
-
+        """All of it in Prometheus' text format."""
         checks = sorted(self.checks.items())
-        results = [({"check": n, "result": r}, float(c.result is r)) for n, c in checks for r in Result]
-        family(CHECK_RESULT, *results)
-        family(CHECK_SECONDS, *[({"check": name}, check.seconds) for name, check in checks])
-        family(CHECK_TIMESTAMP, *[({"check": name}, check.ended) for name, check in checks])
-        family(FINDINGS, *[({"fault": fault}, float(count)) for fault, count in sorted(self.findings.items())])
-        family(UNFIT, ({}, float(self.unfit)))
-        family(AGENT_CPU_SECONDS, ({}, cpu_seconds()))
-        family(AGENT_MEMORY_BYTES, ({}, float(resident_bytes())))
-        family(AGENT_STRETCH, ({}, self.stretch))
-        return "\n".join(lines) + "\n"
+        families: dict[str, Iterable[Sample]] = {
+            CHECK_RESULT: [({"check": n, "result": r}, float(c.result is r)) for n, c in checks for r in Result],
+            CHECK_SECONDS: [({"check": name}, check.seconds) for name, check in checks],
+            CHECK_TIMESTAMP: [({"check": name}, check.ended) for name, check in checks],
+            FINDINGS: [({"fault": fault}, float(count)) for fault, count in sorted(self.findings.items())],
+            UNFIT: [({}, float(self.unfit))],
+            AGENT_CPU_SECONDS: [({}, cpu_seconds())],
+            AGENT_MEMORY_BYTES: [({}, float(resident_bytes()))],
+            AGENT_STRETCH: [({}, self.stretch)],
+        }
+        return exposition(families, node=self.node)
 
 
 def cpu_seconds() -> float:
@@ -82,23 +67,3 @@ def cpu_seconds() -> float:
 def resident_bytes() -> int:
     """Memory of this process, now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-async def serve(measurements: Measurements, host: str, port: int) -> asyncio.Server:
-    """Give out `/metrics`. OSError when the port is taken."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, TimeoutError, ValueError, asyncio.IncompleteReadError):
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _REQUEST_SECONDS)
-            found = head.startswith(b"GET /metrics ")
-            body = (measurements.render() if found else "see /metrics\n").encode()
-            status = "200 OK" if found else "404 Not Found"
-            writer.write(f"HTTP/1.1 {status}\r\n{_HEADERS}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-            await writer.drain()
-        writer.close()
-
-    return await asyncio.start_server(answer, host, port)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paceline.journal.exposition import exposition
 from paceline.spec import metrics as names
 from paceline.spec.events import (
     AnyEvent,
@@ -54,16 +55,7 @@ class RunMetrics:
 
     def text(self) -> str:
         """All of them in Prometheus' text format."""
-        lines = []
-        label = self._run.replace("\\", "\\\\").replace('"', '\\"')
-        for name, value in self._values.items():
-            metric = names.METRICS[name]
-            lines += [
-                f"# HELP {name} {metric.help}",
-                f"# TYPE {name} {metric.kind}",
-                f'{name}{{run="{label}"}} {value!r}',
-            ]
-        return "\n".join(lines) + "\n"
+        return exposition({name: [({}, value)] for name, value in self._values.items()}, run=self._run)
 
     def scalars(self) -> dict[str, float]:
         """All of them by their names without `paceline_`."""

@@ -26,8 +26,8 @@ def by_kind(
 ) -> float:
     """Meta's formula with the cost of an interruption by its kind: (1 - rate * sum of share * cost) / (1 + stall).
 
-    `false_alarms` are healthy nodes accused per 1000 node-days: each costs what a fault does that is known at once. Nodes
-    fail alike and independently of each other, and a spare is always there."""
+    `false_alarms` are healthy nodes accused per 1000 node-days: each costs what a fault does that is known at once.
+    Nodes fail alike and independently of each other, and a spare is always there."""
     total = sum(row.count for row in table.classes)
     cost = sum(row.count / total * recovery.cost(row.kind) for row in table.classes)
     alarm = recovery.cost("explicit") - fmean(recovery.explicit.detect)

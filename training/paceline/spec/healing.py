@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from paceline.spec.base import Record
 from paceline.spec.health import Action, Device, Finding, Result
+from paceline.spec.names import MEETING_PORT
 
 
 class Phase(StrEnum):
@@ -73,13 +74,36 @@ class Remedy(Record):
     closed: datetime | None = None
 
 
+class Meeting(Record):
+    """Where the nodes of a test find each other: their names, the one that is tested first, and its address."""
+
+    nodes: tuple[str, ...]
+    host: str
+    port: int = MEETING_PORT
+
+
 class Order(Record):
-    """What a node's agent is asked to do: reset `device`, or run the tests of `rung` with `peers`."""
+    """What a node's agent is asked to do: reset `device`, or run the tests of `rung` with `peers`, at `meeting`."""
 
     id: str
     reset: Device | None = None
     rung: Rung | None = None
     peers: tuple[str, ...] = ()
+    meeting: Meeting | None = None
+
+
+class Measurement(Record):
+    """A speed that a test measured, GB/s (10^9 bytes) of bus bandwidth as nccl-tests defines it. Only what agrees in
+    everything but the speed may be compared. `fault` is what it means when it is too low, `detail` is for people."""
+
+    test: str
+    instance_type: str | None
+    nodes: int
+    payload: int  # bytes
+    library: str
+    speed: float
+    fault: str
+    detail: str = ""
 
 
 class Answer(Record):
@@ -88,3 +112,4 @@ class Answer(Record):
     id: str
     result: Result
     findings: tuple[Finding, ...] = ()
+    measurements: tuple[Measurement, ...] = ()

@@ -12,6 +12,8 @@ LABEL_TEAM = "paceline.dev/team"
 LABEL_ROLE = "paceline.dev/role"
 LABEL_CAPACITY = "paceline.dev/capacity"
 LABEL_ACCELERATOR = "paceline.dev/accelerator"
+# Which switches a node hangs on, from the top (1) down. Written by kubernetes/cloud-provider-aws.
+LABEL_NETWORK_LAYER = "topology.k8s.aws/network-node-layer-"
 LABEL_ZONE_ID = "paceline.dev/zone-id"
 ROLE_SYSTEM = "system"
 ROLE_ACCELERATOR = "accelerator"
@@ -97,6 +99,9 @@ SYSTEM_NAMESPACE = "paceline-system"
 
 # Where they show their metrics, in a pod of their own. The number is OpenTelemetry's default for a Prometheus exporter.
 METRICS_PORT = 9464
+
+# Where the nodes of a test meet, on the one that is tested. Chosen: IANA has not assigned it.
+MEETING_PORT = 9468
 
 # Pods that have a role of their own, as (namespace, service account).
 RUN_POD = ("paceline-runs", "paceline-run")

@@ -34,7 +34,7 @@ def host(tmp_path: Path) -> Path:
 def test_checks_are_listed_with_their_stages_and_what_they_find() -> None:
     rows = json.loads(paceline("node", "check", "--list", "-o", "json").stdout)
     [xid] = [row for row in rows if row["name"] == "gpu-xid"]
-    assert len(rows) == 25
+    assert len(rows) == 27
     assert "continuous" in xid["stages"]
     assert "efa-loopback" in paceline("node", "check", "--list").stdout
 
@@ -66,13 +66,14 @@ def test_findings_are_data_for_programs(host: Path) -> None:
     assert (finding["node"], finding["result"], finding["fault"]) == ("n7", "fail", "nvidia.xid.79")
 
 
-def test_mistakes_are_told_with_a_cure() -> None:
+def test_mistakes_are_unknown_to_a_monitor_and_told_with_a_cure() -> None:
+    """A 1 would be a warning about the node, and a 2 would drain it."""
     for arguments, message in (
         (("gpu-cont",), "gpu-cont: not a health check"),
         (("--instance-type", "p5.48xlarg"), "p5.48xlarg: not an instance type of the catalog"),
     ):
         done = paceline("node", "check", *arguments)
-        assert done.exit_code == 1
+        assert done.exit_code == 3
         assert message in done.stderr
         assert "did you mean" in done.stderr
 

@@ -16,7 +16,7 @@ from paceline.heal.healer import Healer, Round
 from paceline.heal.memory import Memory
 from paceline.heal.policy import Policy, load_policy
 from paceline.heal.progress import advance
-from paceline.spec.healing import Answer, Case, Order, Phase, Rung
+from paceline.spec.healing import Answer, Case, Measurement, Order, Phase, Rung
 from paceline.spec.health import Action, Device, Finding, Result
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
@@ -29,6 +29,8 @@ class Scene:
         self.now = START
         self.answers: dict[Rung | None, Result] = dict.fromkeys((None, *Rung), Result.PASS)
         self.orders: list[Order] = []
+        self.measured: list[Measurement] = []
+        self.speeds: dict[str, float] = {}
         self.told: list[tuple[str, dict[str, object]]] = []
         self.store = DirectoryStore(directory)
         self.policy = policy or load_policy()
@@ -53,11 +55,12 @@ class Scene:
 
     def test(self, node: Node, order: Order) -> tuple[float, Answer]:
         self.orders.append(order)
+        measured = tuple(m.model_copy(update={"speed": self.speeds.get(node.name, 40)}) for m in self.measured)
         if order.rung not in self.answers:
             return 1e7, Answer(id=order.id, result=Result.PASS)
         result = self.answers[order.rung]
         findings = (self.finding(node.name, "nvidia.xid.79"),) if result is Result.FAIL else ()
-        return 10, Answer(id=order.id, result=result, findings=findings)
+        return 10, Answer(id=order.id, result=result, findings=findings, measurements=measured)
 
     def finding(self, node: str, code: str, serial: str | None = None) -> Finding:
         device = Device(kind="gpu", index=0, serial=serial)
@@ -197,13 +200,58 @@ def test_a_test_that_could_not_tell_is_run_again_and_never_convicts(tmp_path: Pa
     scene = Scene(tmp_path)
     scene.answers[Rung.PAIR] = Result.UNKNOWN
     scene.fleet.report(scene.finding("n2", "nvidia.xid.79"))
-    for _ in range(20):
+    while len(pairs := [order for order in scene.orders if order.rung is Rung.PAIR]) < 2:
         scene.round(30)
     scene.answers[Rung.PAIR] = Result.PASS
     assert scene.phases("n2")[-1] == "in service"
     assert scene.actions() == ["reboot"]
-    pairs = [order.id for order in scene.orders if order.rung is Rung.PAIR]
-    assert len(pairs) == len(set(pairs)) > 1
+    assert pairs[0].id != pairs[1].id
+    assert pairs[0].peers != pairs[1].peers
+
+
+def test_a_test_that_never_can_tell_is_a_persons(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.answers[Rung.PAIR] = Result.UNKNOWN
+    scene.fleet.report(scene.finding("n2", "nvidia.xid.79"))
+    assert scene.phases("n2")[-1].startswith("isolated")
+    assert sum(order.rung is Rung.PAIR for order in scene.orders) == scene.policy.test_tries
+    case = scene.node("n2").case
+    assert case is not None
+    assert "could not tell, 3 times" in case.reason
+    assert scene.actions() == ["reboot"]
+
+
+def test_a_node_that_is_slower_than_its_fleet_does_not_come_back(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, nodes=8)
+    scene.measured = [
+        Measurement(
+            test="fabric-pair", instance_type=None, nodes=2, payload=2**24, library="gloo", speed=0,
+            fault="deep.fabric_slow",
+        )
+    ]  # fmt: skip
+    for number in range(6):  # the fleet learns what is usual
+        scene.fleet.report(scene.finding(f"n{number}", "nvidia.xid.79"))
+        assert scene.phases(f"n{number}", rounds=130)[-1] == "in service"
+    scene.speeds["n7"] = 30
+    scene.fleet.report(scene.finding("n7", "nvidia.xid.79"))
+    scene.phases("n7", rounds=130)
+    assert ("replace", "n7") in [(action.name.lower(), name) for action, name, _ in scene.fleet.done]
+    reasons = [str(fields["reason"]) for kind, fields in scene.told if kind == "ActionDecided"]
+    assert "deep.fabric_slow: its maker calls for replace" in reasons
+    [slow] = [str(f["evidence"]) for kind, f in scene.told if kind == "FaultDetected" and f["node"] == "n7"][1:2]
+    assert slow.startswith("30 GB/s, where the median of 6 other machines is 40")
+
+
+def test_partners_on_the_same_leaf_are_preferred_and_the_nodes_are_told_where_to_meet(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    for number in range(5):
+        scene.fleet.place(f"n{number}", leaf="nn-1" if number in (2, 4) else "nn-0", address=f"10.0.0.{number}")
+    scene.fleet.report(scene.finding("n2", "nvidia.xid.79"))
+    scene.phases("n2", rounds=30)
+    [pair] = [order for order in scene.orders if order.rung is Rung.PAIR]
+    assert pair.peers == ("n4",)
+    assert pair.meeting is not None
+    assert (pair.meeting.nodes, pair.meeting.host) == (("n2", "n4"), "10.0.0.2")
 
 
 def test_two_patients_do_not_share_a_partner(tmp_path: Path) -> None:

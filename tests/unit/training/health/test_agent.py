@@ -19,13 +19,13 @@ from paceline.health.agent import CPU_BUDGET, Agent, stretched
 from paceline.health.base import Node
 from paceline.health.bookmark import Bookmark
 from paceline.health.errand import carry_out
-from paceline.health.exporter import serve
 from paceline.health.probe import HostProbe
 from paceline.health.publish.base import Desk
 from paceline.health.publish.kubernetes import KubernetesPublisher
 from paceline.health.publish.slurm import SlurmPublisher
 from paceline.health.publish.supervisor import SupervisorPublisher
 from paceline.health.standing import Standing
+from paceline.journal.exposition import serve
 from paceline.journal.writer import Journal
 from paceline.spec.healing import Answer, Order, Rung
 from paceline.spec.health import Device, Finding, Result, Verdict
@@ -238,7 +238,7 @@ def test_an_xid_is_told_journalled_and_counted_within_a_second(
             journal=Journal(tmp_path / "journal", run="health", producer="n1.agent", node="n1"),
             bookmark=Bookmark(tmp_path / "state" / "agent.json", "boot-1"),
         )
-        server = await serve(agent.measurements, "127.0.0.1", 0)
+        server = await serve(agent.measurements.render, "127.0.0.1", 0)
         running = asyncio.create_task(agent.run())
         async with asyncio.timeout(20):
             assert await listener.unfit.get() is None
@@ -336,7 +336,7 @@ def test_an_order_is_answered_once_and_the_answer_stays_beside_the_findings(
         assert await desk.order() is None
 
     asyncio.run(scene())
-    assert answer() == {"id": "c1.0", "result": "pass", "findings": []}
+    assert answer() == {"id": "c1.0", "result": "pass", "findings": [], "measurements": []}
 
 
 @pytest.mark.parametrize("desk_with", [kubernetes_desk, slurm_desk])

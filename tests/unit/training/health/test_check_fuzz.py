@@ -32,6 +32,8 @@ WORDS = st.sampled_from(
         "4,1,1,-;",
         "device ",
         "mount ",
+        '{"fabric": "exchange"',
+        "# Out of bounds values : 0 OK",
         ": ",
         "\n",
     ]
@@ -41,7 +43,10 @@ GARBAGE = st.lists(st.one_of(st.text(max_size=20), WORDS), max_size=30).map("".j
 
 def judge(check: str, text: str, node: Node) -> list[Symptom]:
     try:
-        return check_type(check)().parse(text, node)
+        judge = check_type(check)()
+        symptoms = judge.parse(text, node)
+        judge.measure(text, node)  # of what was understood
+        return symptoms
     except InconclusiveError:
         return []
 

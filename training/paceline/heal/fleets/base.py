@@ -17,7 +17,8 @@ class Node:
     `machine` and `boot` change when it is replaced or rebooted (None: the fleet cannot tell now). `silent_since`: the
     scheduler does not hear from it (None: it does). `cordoned`: no new work goes there. `busy`: a job runs there.
     `untested`: it joined and has not yet passed its tests. `findings` are the latest of its agent, `case` is what the
-    healer wrote there, `answer` what its agent said to the last order.
+    healer wrote there, `answer` what its agent said to the last order. `address` is where others reach it (None: its
+    name is one), `leaf` the switch that it hangs on (None: nobody says).
     """
 
     name: str
@@ -30,6 +31,8 @@ class Node:
     findings: tuple[Finding, ...] = ()
     case: Case | None = None
     answer: Answer | None = None
+    address: str | None = None
+    leaf: str | None = None
 
     @property
     def proven(self) -> bool:

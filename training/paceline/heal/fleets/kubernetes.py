@@ -18,6 +18,7 @@ from paceline.spec.names import (
     ANNOTATION_CASE,
     ANNOTATION_FINDINGS,
     ANNOTATION_ORDER,
+    LABEL_NETWORK_LAYER,
     LABEL_ROLE,
     LABEL_TEAM,
     ROLE_ACCELERATOR,
@@ -129,6 +130,8 @@ class KubernetesFleet:
             findings=read_findings(name, parsed(notes.get(ANNOTATION_FINDINGS))),
             case=read_case(name, parsed(notes.get(ANNOTATION_CASE))),
             answer=read_answer(parsed(notes.get(ANNOTATION_ANSWER))),
+            address=next((a["address"] for a in status.get("addresses", []) if a["type"] == "InternalIP"), None),
+            leaf=_leaf(item["metadata"].get("labels", {})),
         )
 
 
@@ -137,6 +140,12 @@ def _leaves(pod: Mapping[str, Any]) -> bool:
     meta = pod["metadata"]
     owners = {owner["kind"] for owner in meta.get("ownerReferences", [])}
     return "DaemonSet" not in owners and _MIRROR not in meta.get("annotations", {})
+
+
+def _leaf(labels: Mapping[str, str]) -> str | None:
+    """The lowest switch that the labels name."""
+    layers = {key: value for key, value in labels.items() if key.startswith(LABEL_NETWORK_LAYER)}
+    return layers[max(layers)] if layers else None
 
 
 def _silent_since(conditions: list[dict[str, Any]]) -> datetime | None:

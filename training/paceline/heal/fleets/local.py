@@ -117,6 +117,7 @@ class LocalFleet:
             findings=read_findings(name, findings),
             case=read_case(name, case),
             answer=read_answer(answer),
+            address="127.0.0.1",
         )
 
     def _names(self) -> list[str]:

@@ -10,6 +10,7 @@ from paceline.clients import ec2, hyperpod
 from paceline.clients.kubernetes import RestKubernetes
 from paceline.clients.slurm import SlurmCommands
 from paceline.heal.fleets.base import Fleet, Machines
+from paceline.heal.fleets.ec2 import Ec2Fleet
 from paceline.heal.fleets.hyperpod import HyperPodFleet
 from paceline.heal.fleets.kubernetes import KubernetesFleet
 from paceline.heal.fleets.local import LocalFleet
@@ -21,6 +22,7 @@ from paceline.spec.errors import PacelineError
 from paceline.spec.names import ENV_POD
 
 _LEASE_SECONDS = 30
+_EC2_SECONDS = 60.0  # as often as ParallelCluster asks (aws-parallelcluster-node clustermgtd.py)
 
 
 def open_fleet(where: Where, policy: Policy) -> tuple[Fleet, Lease]:
@@ -34,14 +36,14 @@ def _kubernetes(where: Where, policy: Policy) -> tuple[Fleet, Lease]:
     lease = KubernetesLease(api, holder=holder, seconds=_LEASE_SECONDS, clock=time.monotonic)
     machines = _machines(where)
     fleet = KubernetesFleet(api, team=where.team, machines=machines)
-    return _on_hyperpod(fleet, where, machines), lease
+    return _rented(fleet, where, machines), lease
 
 
 def _slurm(where: Where, policy: Policy) -> tuple[Fleet, Lease]:
     machines = _machines(where)
     minutes = round(policy.test_within / 60)
     fleet = SlurmFleet(SlurmCommands(), machines=machines, test_minutes=minutes)
-    return _on_hyperpod(fleet, where, machines), OwnLease()
+    return _rented(fleet, where, machines), OwnLease()
 
 
 def _local(where: Where, policy: Policy) -> tuple[Fleet, Lease]:
@@ -60,7 +62,9 @@ def _machines(where: Where) -> Machines | None:
     return None
 
 
-def _on_hyperpod(fleet: Fleet, where: Where, machines: Machines | None) -> Fleet:
+def _rented(fleet: Fleet, where: Where, machines: Machines | None) -> Fleet:
+    if isinstance(machines, ec2.Ec2Machines):
+        return Ec2Fleet(fleet, machines, period=_EC2_SECONDS, clock=time.monotonic)
     return HyperPodFleet(fleet, machines) if where.provider is Provider.HYPERPOD and machines else fleet
 
 

@@ -102,6 +102,10 @@ class SimulatedFleet:
         """A job takes the node, or leaves it."""
         self._change(name, busy=busy)
 
+    def place(self, name: str, *, leaf: str, address: str) -> None:
+        """Where the node is."""
+        self._change(name, leaf=leaf, address=address)
+
     @property
     def now(self) -> datetime:
         """The virtual time."""

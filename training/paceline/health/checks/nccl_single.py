@@ -1,6 +1,7 @@
 """A collective between all GPUs of the node: right results, and as fast as a healthy node of its kind.
 
-Speed is judged only against a baseline of the same instance type, payload and NCCL version.
+Speed is judged here against what was published of the same instance type, payload and NCCL version; the healer compares
+it with the rest of the fleet.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 
 from paceline.catalog.checks import Baseline, baselines, limit
 from paceline.health.base import EXCLUSIVE, Check, InconclusiveError, Node, Probe, Symptom, printed
+from paceline.spec.healing import Measurement
 
 # size count type redop root, then time algbw busbw #wrong: out of place, in place
 _ROW = re.compile(r"\s*(\d+)\s+\d+\s+\S+\s+\S+\s+-?\d+" + r"\s+[\d.]+\s+[\d.]+\s+([\d.]+)\s+(\d+|N/A)" * 2 + r"\s*")
@@ -49,11 +51,33 @@ class NcclSingle(Check):
                     return [Symptom(fault="deep.nccl_slow", evidence=evidence)]
         return []
 
+    def measure(self, text: str, node: Node) -> list[Measurement]:
+        version = _version(text)
+        rows = [match for line in text.splitlines() if (match := _ROW.fullmatch(line))]
+        if version is None or not rows:
+            return []
+        largest = max(rows, key=lambda row: int(row[1]))
+        return [
+            Measurement(
+                test=self.name(),
+                instance_type=node.instance_type,
+                nodes=1,
+                payload=int(largest[1]),
+                library=f"nccl {version}",
+                speed=max(float(largest[2]), float(largest[4])),
+                fault="deep.nccl_slow",
+            )
+        ]
 
-def _baseline(node: Node, body: str) -> Baseline | None:
+
+def _version(body: str) -> str | None:
     match = _VERSION.search(body)
     if match is None:
         return None
     number = int(match[2] or 0)  # 22707 is 2.27.7
-    version = match[1] or f"{number // 10000}.{number // 100 % 100}.{number % 100}"
+    return match[1] or f"{number // 10000}.{number // 100 % 100}.{number % 100}"
+
+
+def _baseline(node: Node, body: str) -> Baseline | None:
+    version = _version(body)
     return next((b for b in baselines() if b.instance_type == node.instance_type and b.nccl == version), None)
