@@ -16,7 +16,8 @@ from benchmarks.common.command import Say, command
 from benchmarks.common.report import SPREAD, Report, Table, spread
 from paceline.catalog.failure_rates import failure_rates
 from paceline.heal.policy import load_policy
-from paceline.heal.spares import spares_for, spares_wanted
+from paceline.heal.spares import spares_wanted
+from paceline.plan.closed_forms import spares_for
 from paceline.simulate.run import Simulation
 from paceline.simulate.scenario import ACCELERATORS_PER_NODE, Scenario
 

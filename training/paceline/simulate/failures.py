@@ -51,7 +51,8 @@ class Failures:
         at, place, _ = self._due[0]
         self._machines[place].incidents += 1
         self._draw(place, at)
-        places, [cause] = (place,), self._chance.choices(self._table.classes, self._weights)
+        places: tuple[int, ...] = (place,)
+        [cause] = self._chance.choices(self._table.classes, self._weights)
         if self._chance.random() < self._scenario.correlated:
             places, cause = self._behind_one_switch(place), self._table.correlated.cause
         return Failure(at=at, places=places, cause=cause, transient=self._chance.random() < self._table.transient_share)
