@@ -129,7 +129,7 @@ _HEAD = f"""# Parity certificate
 
 The same recipe, from the same canonical checkpoint, on every engine: {STEPS} steps of tiny models in float32 on gloo,
 beside a few lines of PyTorch in one process. A cell holds the largest relative error of all losses, then that of all
-gradient norms. Generated; do not edit:
+gradient norms; an empty one was not measured. Generated; do not edit:
 
     make certificate
 
@@ -143,11 +143,10 @@ nothing about compiler, kernels and collectives of a Neuron device.
 
 def render(certificate: Certificate) -> str:
     """The page."""
-    measured = [engine for engine in ENGINES if any(name == engine for _, name in certificate.errors)]
-    titles = [f"{engine} ({ENGINES[engine]['layout']})" for engine in measured]
+    titles = [f"{engine} ({chosen['layout']})" for engine, chosen in ENGINES.items()]
     rows = ["| Recipe | Version | " + " | ".join(titles) + " |", "|---" * (len(titles) + 2) + "|"]
     for cell in CELLS:
-        values = [str(certificate.errors[str(cell), engine]) for engine in measured]
+        values = [str(certificate.errors.get((str(cell), engine), "")) for engine in ENGINES]
         rows.append(f"| {cell} | `{cell.version[:12]}` | " + " | ".join(values) + " |")
     ends = []
     if certificate.chain is not None:
