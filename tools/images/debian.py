@@ -27,8 +27,9 @@ def archive() -> tuple[str, str]:
     raise UnavailableError("apt knows no Debian archive (run `apt-get update`)")
 
 
-def unpack(suite: str, packages: Sequence[str], state: Path) -> Path:
-    """The root under which the newest `packages` of a suite lie, without what they depend on. `state` keeps it.
+def unpack(suite: str, packages: Sequence[str], state: Path, *, complete: bool = False) -> Path:
+    """The root under which the newest `packages` of a suite lie, without what they depend on, or `complete` with all
+    of it that this machine has not got, or not new enough. `state` keeps it.
 
     apt's own state on the machine stays as it is.
     """
@@ -49,7 +50,11 @@ def unpack(suite: str, packages: Sequence[str], state: Path) -> Path:
         *("-o", "APT::Sandbox::User=root", "-o", "Acquire::Languages=none"),
     ]
     call([*apt, "update"])
-    call([*apt, "download", *packages], folder=state / "debs")
+    wanted = packages
+    if complete:
+        plan = call([*apt, "install", "--simulate", "--no-install-recommends", *packages])
+        wanted = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
+    call([*apt, "download", *wanted], folder=state / "debs")
     for package in (state / "debs").glob("*.deb"):
         call(["dpkg-deb", "--extract", str(package), str(root)])
     shutil.rmtree(state / "lists")

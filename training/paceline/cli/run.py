@@ -1,8 +1,9 @@
-"""`paceline run`: train a recipe on this machine, through faults; started again, it goes on where it was."""
+"""`paceline run`: train a recipe, here or on Slurm, through faults; started again, it goes on where it was."""
 
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,14 @@ from paceline.cli.console import Output, OutputOption, print_json_line, progress
 
 if TYPE_CHECKING:
     from paceline.spec.events import AnyEvent
+
+
+class Place(StrEnum):
+    """Where nodes come from."""
+
+    LOCAL = "local"
+    SLURM = "slurm"
+
 
 DOCUMENTATION = Path("datasets") / "python-documentation"
 
@@ -28,9 +37,10 @@ def run(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value. May be repeated.")
     ] = None,
-    local: Annotated[
-        bool, typer.Option("--local", help="Nodes are processes of this machine; so far there is no other place.")
-    ] = True,
+    on: Annotated[
+        Place, typer.Option(help="Nodes are processes of this machine, or those of the Slurm cluster around it.")
+    ] = Place.LOCAL,
+    local: Annotated[bool, typer.Option("--local", help="The same as --on local.")] = False,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes that the run needs.")] = 1,
     spares: Annotated[int, typer.Option(min=0, help="Nodes that stand by.")] = 0,
     min_nodes: Annotated[
@@ -48,12 +58,16 @@ def run(
         list[str] | None,
         typer.Option(metavar="TRACKER", help="Send curves to tensorboard, wandb, mlflow or trackio. May be repeated."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --on slurm: print the job's script, submit nothing.")
+    ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Train RECIPE: every node a process group, with spares that take over.
+    """Train RECIPE on nodes with spares that take over.
 
     A run that was stopped goes on from its newest checkpoint when it is started again with the same directory.
     """
+    from paceline.clients.slurm import SlurmCommands
     from paceline.journal.export import Exporter
     from paceline.journal.live import LiveLines
     from paceline.journal.reader import read
@@ -63,10 +77,17 @@ def run(
     from paceline.launch.local.drive import drive
     from paceline.launch.local.machine import check
     from paceline.launch.local.run import LocalRun
+    from paceline.launch.slurm.script import script
+    from paceline.launch.slurm.submit import SlurmRun
     from paceline.recipe.load import load
+    from paceline.spec.errors import ParameterError
 
+    place_given = Place.LOCAL if local else on
+    if dry_run and place_given is Place.LOCAL:
+        raise ParameterError("--dry-run: a local run has no script", "give --on slurm; `paceline plan` shows the rest")
     resolved = load(recipe, overrides or ())
-    check(resolved.recipe)
+    if place_given is Place.LOCAL:
+        check(resolved.recipe)
     trackers = [create(name) for name in track or ()]
     place = directory or Path("runs") / resolved.recipe.name
     request = RunRequest(
@@ -80,6 +101,9 @@ def run(
         min_nodes=min_nodes,
     )
     job = render(request, place)
+    if dry_run:
+        typer.echo(script(job, place), nl=False)
+        return
     lines = LiveLines(resolved.recipe.schedule.steps)
     exporter = Exporter(place, trackers, run=job.run, config=job.recipe)
 
@@ -88,8 +112,14 @@ def run(
         if line := lines.line(event):
             typer.echo(line, err=True)
 
+    def say(text: str) -> None:
+        typer.echo(text, err=True)
+
     try:
-        finished = drive(LocalRun(job, place, os.environ), show, lambda text: typer.echo(text, err=True))
+        if place_given is Place.LOCAL:
+            finished = drive(LocalRun(job, place, os.environ), show, say)
+        else:
+            finished = SlurmRun(job, place, SlurmCommands()).follow(show, say)
     finally:
         exporter.close()
     if output is Output.TEXT:

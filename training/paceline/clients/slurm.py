@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any, Protocol
 
 from paceline.spec.base import Record
@@ -22,6 +23,18 @@ class SlurmNode(Record):
     reason: str = ""
     extra: str = ""
     comment: str = ""
+
+
+class SlurmJob(Record):
+    """A job as `scontrol` shows it. `state` is PENDING, RUNNING, COMPLETED, ...; `nodes` is how many it has, or asks
+    for; `hosts` is their list, such as node[1-3]; `restarts` is how often it was requeued, `reason` why it does not run."""
+
+    number: int
+    state: str
+    reason: str
+    nodes: int
+    hosts: str
+    restarts: int
 
 
 class Slurm(Protocol):
@@ -63,6 +76,23 @@ class SlurmCommands:
         """Change what the first field names."""
         self._run("scontrol", "update", *(f"{key}={value}" for key, value in fields.items()))
 
+    def job(self, number: int) -> SlurmJob:
+        """One job, for as long as Slurm remembers it (MinJobAge after its end)."""
+        return _job(self._show("job", str(number))["jobs"][0])
+
+    def submit(self, script: Path) -> int:
+        """The number of the job that this script becomes."""
+        said = self._run("sbatch", "--parsable", str(script))
+        return int(said.strip().split(";")[0])  # NUMBER;CLUSTER where there are several
+
+    def requeue(self, job: int) -> None:
+        """End a job, and have it begin again when there are nodes."""
+        self._run("scontrol", "requeue", str(job))
+
+    def host_names(self, nodes: str) -> list[str]:
+        """The names in a list such as node[1-3]."""
+        return self._run("scontrol", "show", "hostnames", nodes).split()
+
     def create(self, **fields: str) -> None:
         """Create a reservation."""
         self._run("scontrol", "create", "reservation", *(f"{key}={value}" for key, value in fields.items()))
@@ -85,6 +115,17 @@ class SlurmCommands:
         if done.returncode != 0:
             raise ClusterError(f"{call}: {(done.stderr or done.stdout).strip()}")
         return done.stdout
+
+
+def _job(row: dict[str, Any]) -> SlurmJob:
+    return SlurmJob(
+        number=row["job_id"],
+        state=row["job_state"][0],
+        reason=row["state_reason"],
+        nodes=row["node_count"]["number"],
+        hosts=row["nodes"],
+        restarts=row["restart_cnt"],
+    )
 
 
 def _node(row: dict[str, Any]) -> SlurmNode:

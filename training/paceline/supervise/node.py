@@ -55,10 +55,14 @@ _STANDBY_PATIENCE_SECONDS = 2.0
 class NodeSupervisor:
     """One node of one run."""
 
-    def __init__(self, job_file: Path, node: str, host: str, directory: Path, token: str) -> None:
+    def __init__(
+        self, job_file: Path, node: str, host: str, directory: Path, token: str, *, health: Path | None = None
+    ) -> None:
+        """`health` is where the node's agent is heard, if not in `directory`."""
         self.job = JobSpec.model_validate_json(job_file.read_text(encoding="utf-8"))
         self.node, self.host, self.directory = node, host, directory
         self._job_file, self._token = job_file, token
+        self._health_socket = health or directory / HEALTH_SOCKET
         self.journal = Journal(Path(self.job.journal), run=self.job.run, producer=node, node=node)
         self.memory = NodeMemory(node, self.job.workers_per_node)
         self._left = asyncio.Event()
@@ -91,7 +95,7 @@ class NodeSupervisor:
         self._phase(Activity.INITIALISE)
         staging = guarded(self._stage())
         reporting = guarded(self._line.keep())
-        hearing = guarded(hear_health(self.directory / HEALTH_SOCKET, self._health_says))
+        hearing = guarded(hear_health(self._health_socket, self._health_says))
         watching = guarded(self._lease.watch(self._stop_unheard))
         await self._left.wait()
         self._replicator.stop()
@@ -105,6 +109,11 @@ class NodeSupervisor:
                 crew.kill()
                 await crew.bury()
         self._server.close()
+
+    @property
+    def unheard(self) -> bool:
+        """Whether no coordinator has heard this node for as long as its lease."""
+        return self._lease.left <= 0
 
     def request_leave(self) -> None:
         """This node's capacity ends: hand over after the current step and go; asked again, go now."""
@@ -207,7 +216,7 @@ class NodeSupervisor:
         """The newest step whose state was found right, as far as this node knows."""
         if self._active is not None:
             return self._active.verified
-        return self._following.restore.step if self._following is not None else -1
+        return self._following.restore.verified if self._following is not None else -1
 
     def _workers_status(self) -> WorkersStatus | None:
         if self._following is None:
@@ -222,6 +231,7 @@ class NodeSupervisor:
             generation=generation,
             state=self._active.state,
             step=self._active.step,
+            verified=self._active.verified,
             error=self._active.error,
             ranks=self._active.progress(),
         )
@@ -308,8 +318,8 @@ class NodeSupervisor:
         try:
             segments = await asyncio.to_thread(self._bring_state, assignment, member.first_rank)
         except (peer.PeerError, OSError) as error:
-            # its holder is gone too: say so by failing the generation, the coordinator will choose again
-            self._unpromoted = Failure(message=f"restore from memory: {error}")
+            # its holder is gone too, as the coordinator will see in a moment: it will choose again
+            self._unpromoted = Failure.of(error).model_copy(update={"message": f"restore from memory: {error}"})
             segments = []
         if assignment is not self._following:
             self._unpromoted = None
@@ -336,6 +346,7 @@ class NodeSupervisor:
                     world_size=assignment.world_size,
                     store=Address(host=first.host, port=first.store_port),
                     restore_step=assignment.restore.step,
+                    verified=assignment.restore.verified,
                     restore_from=assignment.restore.source,
                     restore_segment=segment,
                     restore_shards=assignment.restore.shards if segment < 0 else (),

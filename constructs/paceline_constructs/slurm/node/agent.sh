@@ -25,6 +25,8 @@ After=docker.service
 Requires=docker.service
 
 [Service]
+# users' jobs put the sockets of their supervisors there
+ExecStartPre=/usr/bin/install --directory --mode=1777 /run/paceline
 ExecStartPre=-/usr/bin/docker rm --force paceline-agent
 ExecStart=/usr/bin/docker run --rm --name paceline-agent --network host --pid host --privileged ${gpus[*]} \\
     --env PACELINE_TEAM=$PACELINE_TEAM --env PACELINE_NODE=%H --env AWS_REGION=$AWS_REGION \\

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paceline.clients.slurm import SlurmCommands
+from paceline.clients.slurm import SlurmCommands, SlurmJob
 from paceline.spec.errors import ClusterError
 
 _NODE = {
@@ -77,3 +77,31 @@ def test_without_slurm_the_message_says_what_is_missing(monkeypatch: pytest.Monk
 
     with pytest.raises(ClusterError, match="scontrol: not installed"):
         SlurmCommands().show("nodes")
+
+
+def test_a_job_is_submitted_looked_at_and_requeued(commands: Path) -> None:
+    row = {
+        "job_id": 7,
+        "job_state": ["PENDING"],
+        "state_reason": "BeginTime",
+        "node_count": {"set": True, "infinite": False, "number": 3},
+        "nodes": "gpu-[1-3]",
+        "restart_cnt": 1,
+    }
+    install(commands, "scontrol", {"jobs": [row]})
+    (commands / "sbatch").write_text("#!/bin/sh\necho '7;cluster'\n")
+    (commands / "sbatch").chmod(0o755)
+    slurm = SlurmCommands()
+
+    assert slurm.submit(Path("job.sbatch")) == 7
+    assert slurm.job(7) == SlurmJob(
+        number=7, state="PENDING", reason="BeginTime", nodes=3, hosts="gpu-[1-3]", restarts=1
+    )
+    slurm.requeue(7)
+    assert (commands / "asked").read_text().splitlines() == ["scontrol show job 7 --json", "scontrol requeue 7"]
+
+
+def test_a_list_of_nodes_is_taken_apart_by_slurm(commands: Path) -> None:
+    (commands / "scontrol").write_text("#!/bin/sh\nprintf 'gpu-1\\ngpu-2\\n'\n")
+    (commands / "scontrol").chmod(0o755)
+    assert SlurmCommands().host_names("gpu-[1-2]") == ["gpu-1", "gpu-2"]

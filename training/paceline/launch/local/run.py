@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from paceline.journal.reader import Follower
+from paceline.launch.coordinator import KeptCoordinator, spawn
 from paceline.launch.job import JOB_NAME, claim, new_token
 from paceline.spec.errors import LaunchError
 from paceline.spec.events import AnyEvent, GenerationOpened, RunFinished
@@ -25,7 +25,6 @@ from paceline.spec.names import ENV_RUN_TOKEN
 from paceline.supervise.process import living_members
 
 _POLL_SECONDS = 0.05
-_COORDINATOR_RESTARTS = 3
 
 
 class LocalRun:
@@ -43,8 +42,8 @@ class LocalRun:
             "GLOO_SOCKET_IFNAME": "lo",
             "PYTHONUNBUFFERED": "1",
         }
-        self._coordinator: subprocess.Popen[bytes] | None = None
-        self._restarts = 0
+        # looked up when it is called: who starts processes elsewhere overrides it
+        self._coordinator = KeptCoordinator(directory, lambda *arguments: self._spawn(*arguments))
         self._stopping = False
         self._begun = False
         self._claim: int | None = None
@@ -54,7 +53,7 @@ class LocalRun:
         self._claim = claim(self.directory)
         self._follower.poll()  # what an earlier part of this run wrote has been told before
         try:
-            self._start_coordinator()
+            self._coordinator.start()
             for index in range(self.job.nodes + self.job.spares):
                 self.start_node(f"node-{index}")
         except BaseException:  # Ctrl-C too: __exit__ is not called for an __enter__ that failed
@@ -81,27 +80,25 @@ class LocalRun:
 
     def poll(self) -> list[AnyEvent]:
         """What has happened since the last time; a coordinator that died meanwhile is replaced. Raises as `events`."""
-        ended = self._coordinator_ended()  # asked first: its last words are in the journal then
+        ended = self._coordinator.ended  # asked first: its last words are in the journal then
         seen = self._follower.poll()
         self._begun = self._begun or any(isinstance(event, GenerationOpened) for event in seen)
         if not any(isinstance(event, RunFinished) for event in seen):
             if not self._begun and not ended:
                 self._check_that_it_can_begin()
             if ended:
-                self._replace_coordinator()
+                self._coordinator.replace()
         return seen
 
     def request_stop(self) -> None:
-        """Ask for a last checkpoint and an end after the current step. A coordinator that dies meanwhile hands the
-        wish on to its successor."""
+        """Ask for a last checkpoint and an end after the current step."""
         self._stopping = True
-        if self._coordinator is not None and self._coordinator.poll() is None:
-            self._coordinator.terminate()
+        self._coordinator.request_stop()
 
     def wait(self, seconds: float = 5.0) -> None:
         """Give the processes of a finished run a moment to leave by themselves."""
         deadline = time.monotonic() + seconds
-        processes = [*self.nodes.values(), *([self._coordinator] if self._coordinator else [])]
+        processes = self._processes()
         while any(p.poll() is None for p in processes) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
@@ -126,12 +123,12 @@ class LocalRun:
 
     def kill_coordinator(self) -> None:
         """The same for the coordinator."""
-        assert self._coordinator is not None
-        self._coordinator.kill()
+        assert self._coordinator.process is not None
+        self._coordinator.process.kill()
 
     def kill(self) -> None:
         """End every process of the run, now."""
-        processes = [*self.nodes.values(), *([self._coordinator] if self._coordinator else [])]
+        processes = self._processes()
         for process in processes:
             try:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -146,29 +143,12 @@ class LocalRun:
             os.close(self._claim)
             self._claim = None
 
-    def _start_coordinator(self) -> None:
-        successor = ["successor"] if self._restarts else []
-        arguments = [str(self.directory / JOB_NAME), str(os.getpid()), *successor]
-        # until it can hear SIGTERM as a wish to stop, it would simply die of it
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        try:
-            log = self.directory / "coordinator.log"
-            self._coordinator = self._spawn("paceline.supervise.coordinator", arguments, log)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if self._stopping:
-            self._coordinator.terminate()
+    def _processes(self) -> list[subprocess.Popen[bytes]]:
+        coordinator = self._coordinator.process
+        return [*self.nodes.values(), *([coordinator] if coordinator else [])]
 
     def _spawn(self, module: str, arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
-        with log.open("ab") as output:
-            return subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        return spawn(module, arguments, log, self._environment)
 
     def _check_that_it_can_begin(self) -> None:
         """A supervisor that ends at its start does not come back: say so now, not when the coordinator gives up."""
@@ -182,16 +162,3 @@ class LocalRun:
             f"{name}: its supervisor ended with code {code} before training began: {said[-1] if said else 'no word'}",
             f"see {log}",
         )
-
-    def _coordinator_ended(self) -> bool:
-        return self._coordinator is not None and self._coordinator.poll() is not None
-
-    def _replace_coordinator(self) -> None:
-        """A coordinator that died has a successor, which learns everything from the nodes."""
-        if self._restarts == _COORDINATOR_RESTARTS:
-            raise LaunchError(
-                f"the coordinator ended {self._restarts + 1} times without finishing the run",
-                f"see {self.directory / 'coordinator.log'}",
-            )
-        self._restarts += 1
-        self._start_coordinator()
