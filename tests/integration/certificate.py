@@ -153,11 +153,11 @@ def render(certificate: Certificate) -> str:
         route = ", ".join(f"{leg['engine']} to step {leg['until']}" for leg in CHAIN["legs"])
         ends = [
             "",
-            "## One run, four engines after each other",
+            "## One run, one engine after another",
             "",
-            f"{route}: checkpoint, schedule and position in the data go from one to the next. Its losses differ from",
-            f"those of the run of {CHAIN['legs'][0]['engine']} alone by at most {certificate.chain:.0e} of",
-            "their value, and both have consumed the same data, by their ledgers.",
+            f"{route}: checkpoint, schedule and position",
+            "in the data go from one to the next. Both runs have consumed the same data, by their ledgers, and the",
+            f"losses differ from those of {CHAIN['legs'][0]['engine']} alone by at most {certificate.chain:.0e}, relative.",
         ]
     return "\n".join([_HEAD, *rows, *ends, ""])
 
