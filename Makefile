@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check check-format check-types check-imports check-generated \
-	synth diff images bench bench-train bench-data bench-recovery bench-checkpoint schemas certificate pins clean
+	synth diff images bench bench-train bench-data bench-recovery bench-checkpoint bench-plan schemas certificate pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ bench-recovery: setup ## kill to next step beside torchrun, torchft and nvidia-r
 
 bench-checkpoint: setup ## how long a step waits when every step is saved, beside torch.distributed.checkpoint
 	@$(PYTHON_BIN) -m benchmarks.checkpoint
+
+bench-plan: setup ## what the planner predicts beside published runs, and beside steps on this CPU
+	@$(PYTHON_BIN) -m benchmarks.plan
 
 schemas: setup ## what is generated: schemas for editors, the reference of parameters, the table of permissions, images
 	$(PYTHON_BIN) -m stacks.schema

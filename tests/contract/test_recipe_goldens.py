@@ -11,9 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-from paceline.plan.auto import fewest_nodes
-from paceline.plan.layout import derive
+from paceline.models.families import FAMILIES
+from paceline.plan.auto import bytes_per_rank, fewest_nodes
+from paceline.plan.hardware import GIB, Hardware
+from paceline.plan.layout import Layout, derive
+from paceline.plan.rate import published
+from paceline.plan.step_time import step_time
 from paceline.recipe.load import load, names
+from paceline.recipe.schema import Recipe
 from paceline.spec.errors import RecipeError
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -38,7 +43,18 @@ def cell(name: str, machine: str) -> dict[str, Any]:
     except RecipeError as cause:
         return {"refused": [problem.message.rpartition(".yaml:")[2] for problem in cause.problems]}
     compute = f"{recipe.engine} {recipe.compute.precision} {recipe.compute.attention}"
-    return {"nodes": nodes, "layout": layout.degrees, "passes": layout.micro_steps, "compute": compute}
+    chosen = {"nodes": nodes, "layout": layout.degrees, "passes": layout.micro_steps, "compute": compute}
+    return chosen | {"GiB": round(bytes_per_rank(recipe, layout) / GIB, 1), "seconds": seconds(recipe, layout)}
+
+
+def seconds(recipe: Recipe, layout: Layout) -> float | str:
+    """Of a step, to three digits, if a published run says how fast the machine is."""
+    width = FAMILIES[recipe.model.family].preset(recipe.model.preset).hidden_size
+    rate = None if recipe.instance is None else published(recipe.instance, recipe.compute.precision, width)
+    if recipe.instance is None or rate is None:
+        return "no published run"
+    timed = step_time(recipe, layout, Hardware.of(recipe.instance), rate.flops_per_second)
+    return float(f"{timed.total:.3g}")
 
 
 def table(name: str) -> str:

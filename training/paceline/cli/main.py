@@ -19,6 +19,7 @@ from paceline.cli.agent import agent
 from paceline.cli.console import print_error
 from paceline.cli.controller import controller
 from paceline.cli.demo import demo
+from paceline.cli.plan import plan
 from paceline.cli.profile import profile
 from paceline.cli.replay import replay
 from paceline.cli.report import report
@@ -85,6 +86,7 @@ app.command()(controller)
 app.command()(simulate)
 app.command()(agent)
 app.command()(profile)
+app.command()(plan)
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")

@@ -111,13 +111,17 @@ def explain(
         print_table(("key", "type", "default", "meaning"), rows)
 
 
+def choice(on: str | None) -> list[str]:
+    """The override that `--on` stands for."""
+    return [] if on is None else ["accelerator=cpu" if on == "cpu" else f"instance={on}"]
+
+
 def _load(recipe: str, overrides: list[str] | None, on: str | None, nodes: int | None) -> Resolved:
     """The recipe on that instance type; for that many nodes of it, if given."""
     from paceline.plan.auto import settle
     from paceline.recipe.load import load
 
-    choice = [] if on is None else ["accelerator=cpu" if on == "cpu" else f"instance={on}"]
-    found = load(recipe, [*choice, *(overrides or ())])
+    found = load(recipe, [*choice(on), *(overrides or ())])
     if nodes is None:
         return found
     return settle(found, nodes=nodes, processes_per_node=found.recipe.platform.processes_per_node or 1)

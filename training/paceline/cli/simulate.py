@@ -27,7 +27,7 @@ def simulate(
     from paceline.catalog.failure_rates import failure_rates
     from paceline.heal.policy import load_policy
     from paceline.heal.spares import spares_wanted
-    from paceline.simulate.closed_forms import by_kind
+    from paceline.plan.closed_forms import by_kind
     from paceline.simulate.run import Simulation
     from paceline.simulate.scenario import ACCELERATORS_PER_NODE, Scenario
     from paceline.spec.documents import nearest

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from paceline.heal.fleets.base import Node
 from paceline.heal.policy import Policy
+from paceline.plan.closed_forms import spares_for
 from paceline.spec.health import Action
 
 _DAY = 86400.0
-
-
-def spares_for(nodes: int, probability: float, confidence: float) -> int:
-    """The smallest k with P(X <= k) >= `confidence`, X binomial(`nodes`, `probability`).
-
-    `probability` is that of one node being out at a given time: its failure rate times the time to replace it. The rule
-    is ByteRobust's (arXiv:2509.16293, section 6: the P99 of simultaneous failures).
-    """
-    if not 0 <= probability < 1:
-        return nodes
-    # the logarithm of each term, since (1 - p)^n underflows for large fleets
-    odds = math.log(probability / (1 - probability)) if probability else -math.inf
-    log_term, below = nodes * math.log1p(-probability), 0.0
-    for k in range(nodes + 1):
-        below += math.exp(log_term)
-        if below >= confidence or log_term == -math.inf:
-            return k
-        log_term += odds + math.log((nodes - k) / (k + 1)) if k < nodes else -math.inf
-    return nodes
 
 
 def spares_wanted(nodes: int, policy: Policy) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from paceline.models.adapter import adapted
 from paceline.models.config import DecoderConfig, Routing
 from paceline.plan.layout import Layout
 from paceline.recipe.schema import Recipe
@@ -85,7 +86,9 @@ class _Count:
         return self._tokens * self._config.hidden_size * self._bytes
 
     def loss(self) -> int:
-        """The logarithms of the probabilities."""
+        """The logarithms of the probabilities; a score has none."""
+        if self._config.num_labels is not None:
+            return 0
         return self._tokens * -(-self._config.vocab_size // self._tp) * FLOAT32
 
     def angles(self) -> int:
@@ -95,6 +98,7 @@ class _Count:
     def layer(self, index: int) -> int:
         """Of a layer that computes nothing again."""
         bytes_ = 2 * self.norm(self._config.hidden_size) + self._mask(self._config.window(index))
+        bytes_ += self._adapted(index)
         return bytes_ + self._attention() + (self._sparse(self._routing) if self._routing else self._dense())
 
     def selective(self) -> int:
@@ -109,7 +113,16 @@ class _Count:
             outputs += self._between * self._routing.experts * self._bytes
             if not self._fused:  # a grouped kernel is computed again
                 outputs += rows * (2 * self._expert_width() + config.hidden_size) * self._bytes
-        return self.residual() + outputs
+        return self.residual() + outputs + self._adapted(0)
+
+    def _adapted(self, index: int) -> int:
+        """Between the two factors of each adapter; their input is kept as the layer's own."""
+        chosen = self._recipe.adapter
+        if chosen is None:
+            return 0
+        layer = f"model.layers.{index}."
+        beside = sum(name.startswith(layer) for name in adapted(self._config, chosen))
+        return self._tokens * chosen.rank * self._bytes * beside
 
     def _attention(self) -> int:
         """Its input, queries, keys, values, what it makes of them, and the log-sums."""

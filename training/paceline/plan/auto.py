@@ -8,6 +8,7 @@ experts on as many ranks as memory needs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from itertools import product
 
 from paceline.catalog.instance_types import instance_types
@@ -34,19 +35,18 @@ _GIB = 1 << 30
 _LEAST_POSITIONS = 4096  # of a rank: with fewer, context parallel waits for its ring
 
 
-def _counted(recipe: Recipe, layout: Layout) -> int:
-    """Of the rank of the pipeline that holds most, tensor by tensor; of adapters by rule of thumb."""
-    if recipe.adapter is not None:
-        return rule_of_thumb.bytes_per_rank(recipe, layout)
-    return max(rank.total for rank in memory(recipe, layout))
+def _counted(recipe: Recipe, layout: Layout) -> dict[str, int]:
+    """Of the rank of the pipeline that holds most, tensor by tensor."""
+    return asdict(max(memory(recipe, layout), key=lambda rank: rank.total))
 
 
-BytesPerRank = Callable[[Recipe, Layout], int]
-MEMORY: Mapping[str, BytesPerRank] = {
+BytesByComponent = Callable[[Recipe, Layout], dict[str, int]]
+MEMORY: Mapping[str, BytesByComponent] = {
     "torch": _counted,
-    "deepspeed": rule_of_thumb.bytes_per_rank,
-    "nxd": rule_of_thumb.bytes_per_rank,
+    "deepspeed": rule_of_thumb.components,
+    "nxd": rule_of_thumb.components,
 }
+"""By engine, what a rank needs."""
 
 
 class TooLargeError(RecipeError):
@@ -77,7 +77,7 @@ def settle(resolved: Resolved, *, nodes: int, processes_per_node: int) -> Resolv
             return found
         needed = rule_of_thumb.at_least(found.recipe, layout)
         if needed <= budget:  # or counting would be in vain
-            needed = MEMORY[recipe.engine](found.recipe, layout)
+            needed = bytes_per_rank(found.recipe, layout)
         if needed <= budget:
             return found
         if nearest is None or needed < nearest[0]:
@@ -86,6 +86,33 @@ def settle(resolved: Resolved, *, nodes: int, processes_per_node: int) -> Resolv
         assert refused is not None, "there is at least one candidate"
         raise refused
     raise _too_large(recipe, nodes, *nearest)
+
+
+def alternatives(resolved: Resolved, *, nodes: int, processes_per_node: int) -> Iterator[tuple[Resolved, Layout, int]]:
+    """Every layout that shares the batch and fits into memory, with the bytes that a rank needs, in the order in which
+    `settle` tries them: it takes the first. Without `parallelism.auto` it is the one that is written."""
+    recipe, world = resolved.recipe, nodes * processes_per_node
+    budget, origin = _budget(recipe), Origin(source=f"auto, for {nodes} x {processes_per_node} ranks")
+    if not recipe.parallelism.auto:
+        layout = derive(recipe, world)
+        yield resolved, layout, bytes_per_rank(recipe, layout)
+        return
+    for degrees in _candidates(recipe, processes_per_node):
+        try:
+            found = complete(_written(recipe, degrees, origin).over(resolved.document))
+            layout = derive(found.recipe, world)
+        except RecipeError:
+            continue
+        if budget is not None and rule_of_thumb.at_least(found.recipe, layout) > budget:
+            continue
+        needed = bytes_per_rank(found.recipe, layout)
+        if budget is None or needed <= budget:
+            yield found, layout, needed
+
+
+def bytes_per_rank(recipe: Recipe, layout: Layout) -> int:
+    """What the rank that holds most needs."""
+    return sum(MEMORY[recipe.engine](recipe, layout).values())
 
 
 def fewest_nodes(resolved: Resolved, *, most: int = 1024) -> tuple[int, Resolved]:

@@ -31,6 +31,11 @@ def at_least(recipe: Recipe, layout: Layout) -> int:
 
 def bytes_per_rank(recipe: Recipe, layout: Layout) -> int:
     """Of the rank of the pipeline that holds most."""
+    return sum(components(recipe, layout).values())
+
+
+def components(recipe: Recipe, layout: Layout) -> dict[str, int]:
+    """The same by what it is for; beside an adapter the model is `frozen`."""
     config = FAMILIES[recipe.model.family].preset(recipe.model.preset)
     chosen, compute = recipe.parallelism, recipe.compute
     in_float32 = compute.precision == "float32"
@@ -38,15 +43,21 @@ def bytes_per_rank(recipe: Recipe, layout: Layout) -> int:
     parameters = _parameters(recipe.model.family, recipe.model.preset)
     own, shards = parameters / (layout.tp * layout.pp), layout.dp_shard * layout.cp
     trained = 0.0 if recipe.adapter is not None else 1.0
-    states = own * weight / (shards if chosen.zero == 3 else 1)
-    states += trained * own * _GRADIENT / (shards if chosen.zero >= 2 else 1)
-    states += 0.0 if compute.offload == "cpu" else trained * own * (master + _MOMENTS) / shards
+    weights = own * weight / (shards if chosen.zero == 3 else 1)
     tokens = layout.micro_sequences * recipe.data.sequence_length / layout.cp
     unit = tokens * config.hidden_size / layout.tp * (2 if in_float32 else 1)
     under_way = min(layout.pp, layout.micro_steps)
     kept = _PER_LAYER[compute.activation_checkpointing] * unit * config.num_hidden_layers / layout.pp * under_way
     logits = tokens * config.vocab_size / layout.tp * (4 + 4 + weight)
-    return int(states + kept + max(_PER_LAYER["none"] * unit, logits))
+    found = {
+        "parameters": trained * weights,
+        "gradients": trained * own * _GRADIENT / (shards if chosen.zero >= 2 else 1),
+        "optimizer": 0.0 if compute.offload == "cpu" else trained * own * (master + _MOMENTS) / shards,
+        "frozen": (1 - trained) * weights,
+        "activations": kept,
+        "working": max(_PER_LAYER["none"] * unit, logits),
+    }
+    return {name: int(bytes_) for name, bytes_ in found.items()}
 
 
 @cache

@@ -102,7 +102,7 @@ class StepFinished(Event):
     `seconds` is the whole step; `data_seconds` and `checkpoint_seconds` are the parts of it spent waiting for input
     and for snapshots. `loss` is the mean over the global batch in nats per token, or per pair; `metrics` are more such
     means, of the method's own (engines/objectives). `mfu` is the model's arithmetic over
-    the peak of the accelerators (train/flops.py), None where the peak is not known; `memory_bytes` is the most that
+    the peak of the accelerators (plan/flops.py), None where the peak is not known; `memory_bytes` is the most that
     this rank has held so far, on its accelerator or, without one, in its process.
     """
 

@@ -30,6 +30,7 @@ from paceline.engines.registry import create
 from paceline.journal.writer import Journal
 from paceline.models.adapter import learns
 from paceline.models.families import FAMILIES
+from paceline.plan.flops import flops_per_token, peak_flops
 from paceline.plan.layout import Layout
 from paceline.recipe.schema import Recipe
 from paceline.spec.errors import CheckpointError
@@ -44,7 +45,6 @@ from paceline.supervise.progress import Phase
 from paceline.supervise.protocol import Promote
 from paceline.train.callbacks import Callback, load
 from paceline.train.evaluation import Evaluation
-from paceline.train.flops import flops_per_token, peak_flops
 from paceline.train.loop import TrainingLoop
 from paceline.train.profiler import Profiler
 from paceline.train.sentinel import Sentinel

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from paceline.heal.policy import load_policy
-from paceline.heal.spares import spares_for, spares_wanted
+from paceline.heal.spares import spares_wanted
+from paceline.plan.closed_forms import spares_for
 from paceline.spec.errors import ParameterError
 from paceline.spec.health import Action
 

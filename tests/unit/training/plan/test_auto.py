@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from paceline.models.families import FAMILIES
-from paceline.plan.auto import MEMORY, TooLargeError, fewest_nodes, settle
+from paceline.plan.auto import TooLargeError, bytes_per_rank, fewest_nodes, settle
 from paceline.plan.layout import derive
-from paceline.plan.rule_of_thumb import at_least, bytes_per_rank
+from paceline.plan.rule_of_thumb import at_least
 from paceline.recipe.load import load
 from paceline.recipe.schema import Recipe
 from paceline.spec.errors import RecipeError
@@ -32,7 +32,7 @@ def test_what_is_chosen_fits_and_nothing_simpler_does() -> None:
 
     def needed(tp: int) -> int:
         recipe = load("llama3-8b-pretrain", ["instance=p4d.24xlarge", f"parallelism={{auto: false, tp: {tp}}}"]).recipe
-        return MEMORY["torch"](recipe, derive(recipe, 16))
+        return bytes_per_rank(recipe, derive(recipe, 16))
 
     chosen = found.recipe.parallelism
     assert chosen.pp == chosen.cp == 1
@@ -98,4 +98,4 @@ def test_what_is_counted_is_never_less_than_what_no_rank_can_do_without(override
     recipe = load("llama3-8b-pretrain", [*overrides, "parallelism.auto=false"]).recipe
     layout = derive(recipe, world)
 
-    assert at_least(recipe, layout) <= MEMORY[recipe.engine](recipe, layout)
+    assert at_least(recipe, layout) <= bytes_per_rank(recipe, layout)

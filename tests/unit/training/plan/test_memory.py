@@ -20,12 +20,13 @@ from paceline.engines.torch.accumulation import Accumulation
 from paceline.engines.torch.loss import summed_cross_entropy
 from paceline.engines.torch.mesh import Mesh
 from paceline.engines.torch.optimizer import ShardedAdamW
-from paceline.engines.torch.parallelize import build
+from paceline.engines.torch.parallelize import build, build_reference
+from paceline.models import lora
 from paceline.models.families import FAMILIES
 from paceline.models.registry import blueprint
 from paceline.plan.activations import Precision, kept
 from paceline.plan.layout import Layout, derive
-from paceline.plan.memory import memory, passes_under_way
+from paceline.plan.memory import memory, passes_under_way, state_bytes
 from paceline.recipe.schema import Parallelism, Recipe
 from tests.live_tensors import LiveTensors
 
@@ -94,6 +95,57 @@ def test_state_of_a_rank_in_a_world_of_1024(
     moments = bytes_of(s.tensor for n, s in state.items() if n.startswith("optimizer.") and ".step." not in n)
     counters = {s.tensor.data_ptr() for n, s in state.items() if n.startswith("optimizer.step.")}
     assert planned.optimizer == moments + 4 * len(counters)
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(
+    ("preset", "sections"),
+    [
+        ("llama3.1-8b", {"adapter": {"rank": 16}}),
+        ("llama3.1-8b", {"adapter": {"rank": 8, "targets": ["q_proj", "o_proj"]}, "parallelism": {"tp": 4}}),
+        ("debug", {"adapter": {"quantize": "nf4"}}),
+        ("llama3.1-8b", {"method": "reward"}),
+    ],
+    ids=str,
+)
+def test_what_learns_and_what_is_frozen(preset: str, sections: dict[str, Any]) -> None:
+    weights = {"weights": "file:///a/model"} if "adapter" in sections else {}
+    model = {"family": "llama", "preset": preset} | weights
+    chosen = recipe(model, 8192, **({"compute": {"precision": "bfloat16"}} | sections))
+    layout = derive(chosen, 1024)
+    mesh = join(layout)
+    config = FAMILIES["llama"].preset(preset)
+    plan = blueprint(chosen.model, config.vocab_size)
+    [stage] = build(plan, chosen, mesh, seed=None)
+    lora.compress(stage.model)
+    codes = bytes_of(buffer for name, buffer in stage.model.named_buffers() if name.endswith((".codes", ".scales")))
+    state = ShardedAdamW([stage], chosen.optimizer, plan.sharding).state()
+    [planned] = memory(chosen, layout)
+    learned = bytes_of(shard.tensor for name, shard in state.items() if not name.startswith("optimizer."))
+    assert planned.parameters == planned.gradients == learned
+    frozen = bytes_of(parameter.to_local() for _, parameter in stage.frozen())  # type: ignore[attr-defined]
+    assert planned.frozen == frozen + codes
+    assert learned > 0 and (frozen > 0) == ("adapter" in sections)
+
+
+@pytest.mark.usefixtures("world")
+def test_dpo_holds_the_first_model_beside_the_one_that_learns() -> None:
+    model = {"family": "llama", "preset": "llama3.1-8b", "weights": "file:///a/model"}
+    chosen = recipe(model, 8192, method="dpo", compute={"precision": "bfloat16"})
+    layout = derive(chosen, 1024)
+    mesh = join(layout)
+    plan = blueprint(chosen.model, FAMILIES["llama"].preset("llama3.1-8b").vocab_size)
+    reference = build_reference(plan, chosen, mesh, seed=None)
+    [planned] = memory(chosen, layout)
+    assert planned.frozen == bytes_of(p.to_local() for _, p in reference.frozen())  # type: ignore[attr-defined]
+
+
+def test_a_checkpoint_holds_what_learns_and_its_moments() -> None:
+    parameters = FAMILIES["llama"].preset("llama3.1-8b").parameters
+    whole = state_bytes(recipe(LLAMA_8B))
+    assert whole - 12 * parameters == 4 * len(FAMILIES["llama"].preset("llama3.1-8b").tensors())
+    beside = recipe(LLAMA_8B | {"weights": "file:///a/model"}, adapter={"rank": 16})
+    assert state_bytes(beside) < whole / 100
 
 
 def forward(chosen: Recipe, mesh: Mesh) -> int:

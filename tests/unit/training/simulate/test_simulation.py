@@ -10,7 +10,7 @@ from paceline.catalog.faults import faults
 from paceline.cli.main import app
 from paceline.heal.decide import most_out
 from paceline.heal.policy import load_policy
-from paceline.simulate.closed_forms import by_kind, meta_ettr, young_daly
+from paceline.plan.closed_forms import by_kind, meta_ettr, young_daly
 from paceline.simulate.run import Outcome, Simulation
 from paceline.simulate.scenario import Scenario
 from paceline.spec.events import Activity

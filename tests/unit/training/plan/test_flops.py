@@ -6,7 +6,7 @@ import pytest
 
 from paceline.models.llama.config import LlamaConfig
 from paceline.models.mixtral.config import MixtralConfig
-from paceline.train.flops import active_parameters, flops_per_token, peak_flops
+from paceline.plan.flops import active_parameters, flops_per_token, peak_flops
 
 
 def test_6_n_and_12_l_h_s() -> None:
