@@ -157,7 +157,8 @@ def render(certificate: Certificate) -> str:
             "",
             f"{route}: checkpoint, schedule and position",
             "in the data go from one to the next. Both runs have consumed the same data, by their ledgers, and the",
-            f"losses differ from those of {CHAIN['legs'][0]['engine']} alone by at most {certificate.chain:.0e}, relative.",
+            f"losses differ from those of {CHAIN['legs'][0]['engine']} alone by at most {certificate.chain:.0e},",
+            "relative to their value.",
         ]
     return "\n".join([_HEAD, *rows, *ends, ""])
 
