@@ -129,7 +129,7 @@ _HEAD = f"""# Parity certificate
 
 The same recipe, from the same canonical checkpoint, on every engine: {STEPS} steps of tiny models in float32 on gloo,
 beside a few lines of PyTorch in one process. A cell holds the largest relative error of all losses, then that of all
-gradient norms. Generated; do not edit:
+gradient norms; an empty one was not measured. Generated; do not edit:
 
     make certificate
 
@@ -143,22 +143,22 @@ nothing about compiler, kernels and collectives of a Neuron device.
 
 def render(certificate: Certificate) -> str:
     """The page."""
-    measured = [engine for engine in ENGINES if any(name == engine for _, name in certificate.errors)]
-    titles = [f"{engine} ({ENGINES[engine]['layout']})" for engine in measured]
+    titles = [f"{engine} ({chosen['layout']})" for engine, chosen in ENGINES.items()]
     rows = ["| Recipe | Version | " + " | ".join(titles) + " |", "|---" * (len(titles) + 2) + "|"]
     for cell in CELLS:
-        values = [str(certificate.errors[str(cell), engine]) for engine in measured]
+        values = [str(certificate.errors.get((str(cell), engine), "")) for engine in ENGINES]
         rows.append(f"| {cell} | `{cell.version[:12]}` | " + " | ".join(values) + " |")
     ends = []
     if certificate.chain is not None:
         route = ", ".join(f"{leg['engine']} to step {leg['until']}" for leg in CHAIN["legs"])
         ends = [
             "",
-            "## One run, four engines after each other",
+            "## One run, one engine after another",
             "",
-            f"{route}: checkpoint, schedule and position in the data go from one to the next. Its losses differ from",
-            f"those of the run of {CHAIN['legs'][0]['engine']} alone by at most {certificate.chain:.0e} of",
-            "their value, and both have consumed the same data, by their ledgers.",
+            f"{route}: checkpoint, schedule and position",
+            "in the data go from one to the next. Both runs have consumed the same data, by their ledgers, and the",
+            f"losses differ from those of {CHAIN['legs'][0]['engine']} alone by at most {certificate.chain:.0e},",
+            "relative to their value.",
         ]
     return "\n".join([_HEAD, *rows, *ends, ""])
 

@@ -160,8 +160,8 @@ def main(directory: str, only: str = "") -> None:
     ranks = [fork.Process(target=rank_process, args=(r, listeners, directory, only), daemon=True) for r in range(WORLD)]
     for process in ranks:
         process.start()
-    while any(process.is_alive() for process in ranks):
-        wait(process.sentinel for process in ranks if process.is_alive())
+    while alive := [process.sentinel for process in ranks if process.is_alive()]:
+        wait(alive)
         if any(process.exitcode for process in ranks):
             sys.exit("a rank failed")  # the others, who wait for it, are ended with this process
 

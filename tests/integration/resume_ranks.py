@@ -218,8 +218,8 @@ def main(data: str, output: str) -> None:
     ]
     for process in ranks:
         process.start()
-    while any(process.is_alive() for process in ranks):
-        wait(process.sentinel for process in ranks if process.is_alive())
+    while alive := [process.sentinel for process in ranks if process.is_alive()]:
+        wait(alive)
         if any(process.exitcode for process in ranks):
             sys.exit("a rank failed")  # the others, who wait for it, are ended with this process
 
