@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit check check-format check-types check-imports check-generated \
-	synth diff images bench bench-train bench-data bench-recovery bench-checkpoint schemas pins clean
+	synth diff images bench bench-train bench-data bench-recovery bench-checkpoint schemas certificate pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,9 +86,13 @@ schemas: setup ## what is generated: schemas for editors, the reference of param
 	$(PYTHON_BIN) -m paceline.recipe.reference
 	$(PYTHON_BIN) -m paceline.images.reference
 
+certificate: setup ## measure every engine against plain PyTorch, and write docs/reference/parity-certificate.md
+	@$(PYTHON_BIN) -m tests.integration.certificate docs/reference/parity-certificate.md
+
 pins: setup ## requirements*.txt from requirements*.in; UPGRADE=1 takes newer versions
 	$(PINS) --output-file requirements-dev.txt requirements-dev.in
 	$(PINS) --constraint requirements-dev.txt --output-file requirements.txt requirements.in
+	$(PINS) --constraint requirements-dev.txt --no-deps --output-file requirements-deepspeed.txt requirements-deepspeed.in
 	$(PINS) --constraint requirements-dev.txt --output-file images/common/build.txt images/common/build.in
 	for name in cpu node-agent controller; do $(PINS) --constraint requirements-dev.txt \
 		--output-file images/$$name/requirements.txt images/$$name/requirements.in || exit 1; done

@@ -112,6 +112,12 @@ def torch_index() -> str | None:
     return TORCH_CPU_INDEX if answers.is_set() else None
 
 
+def deepspeed(step: Step) -> None:
+    # no build isolation: its build asks PyTorch what it is. Its kernels are not built: there is no compiler everywhere
+    flags = ["--require-hashes", "--no-deps", "--no-build-isolation", "--requirement", "requirements-deepspeed.txt"]
+    call(step, [*PIP, *flags])
+
+
 def paceline(step: Step) -> None:
     # no build isolation: the build backend is one of the pinned packages
     sources = [argument for folder in DISTRIBUTIONS for argument in ("--editable", str(folder))]
@@ -146,6 +152,13 @@ STEPS = (
         run=packages,
     ),
     Step(name="torch", what=TORCH, inputs=(TORCH,), proof=VENV / "bin" / "torchrun", run=torch),
+    Step(
+        name="deepspeed",
+        what="the engine DeepSpeed, for tests of it",
+        inputs=(ROOT / "requirements-deepspeed.txt",),
+        proof=VENV / "bin" / "ds_report",
+        run=deepspeed,
+    ),
     Step(
         name="paceline",
         what="this checkout's own packages, editable",

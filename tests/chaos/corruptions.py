@@ -93,4 +93,4 @@ class SlowLayers(Callback):
         _mark().touch()
         for module in _model().modules():
             if isinstance(module, torch.nn.Linear):
-                module.register_forward_hook(lambda *_: time.sleep(0.005))
+                module.register_forward_hook(lambda *_: time.sleep(0.01))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = ("requirements.txt", "requirements-dev.txt")
+PINNED = (*FILES, "requirements-deepspeed.txt")
 
 
 def pins(name: str) -> set[tuple[str, str, frozenset[str]]]:
@@ -21,7 +23,7 @@ def pins(name: str) -> set[tuple[str, str, frozenset[str]]]:
     return entries
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", PINNED)
 def test_every_entry_is_exact_and_hashed(name: str) -> None:
     assert pins(name)
     for requirement, _, hashes in pins(name):
@@ -35,9 +37,15 @@ def test_a_checkout_has_all_that_a_deployment_has() -> None:
     assert {requirement: checkout.get(requirement) for requirement in deploy} == deploy
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", PINNED)
 def test_no_index_is_written_down(name: str) -> None:
     assert not re.search(r"https?://|--(extra-)?index-url|--find-links", (ROOT / name).read_text())
+
+
+def test_deepspeed_is_the_one_of_the_image() -> None:
+    versions = tomllib.loads((ROOT / "images" / "versions.toml").read_text())["images"]["gpu"]["contents"]
+
+    assert f"deepspeed=={versions['deepspeed']['version']}" in {pin for pin, *_ in pins("requirements-deepspeed.txt")}
 
 
 def test_typeguard_is_what_jsii_wants() -> None:

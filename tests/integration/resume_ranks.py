@@ -26,7 +26,7 @@ from paceline.data.ledger import genesis
 from paceline.data.loader import Loader
 from paceline.data.order import SampleOrder
 from paceline.engines.base import RankContext, Rendezvous
-from paceline.engines.torch.engine import TorchEngine
+from paceline.engines.registry import create
 from paceline.journal.reader import read
 from paceline.journal.writer import Journal
 from paceline.models import config
@@ -43,12 +43,14 @@ FSDP: dict[str, Any] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class Leg:
-    """Train to step `until` on `ranks` ranks."""
+    """Train to step `until` of `steps` on `ranks` ranks."""
 
     until: int
     ranks: int
     parallelism: dict[str, Any] = field(default_factory=dict)
     optimizer: str = "adamw"
+    engine: str = "torch"
+    steps: int = STEPS
 
 
 def _legs(*worlds: tuple[int, dict[str, Any]], optimizer: str = "adamw") -> list[Leg]:
@@ -107,12 +109,13 @@ def recipe(family: str, leg: Leg) -> Recipe:
         {
             "name": "resume",
             "description": "a warm-up, a decay and an epoch that ends in between",
+            "engine": leg.engine,
             "model": {"family": family, "preset": "tiny"},
             "data": {"sequence_length": LENGTH, "seed": 3},
             "batch": {"tokens": SEQUENCES * LENGTH, "micro_sequences": 1},
             "parallelism": leg.parallelism,
             "optimizer": {"name": leg.optimizer, "learning_rate": 1e-2, "gradient_clip": 0.5},
-            "schedule": {"steps": STEPS, "warmup_steps": 2},
+            "schedule": {"steps": leg.steps, "warmup_steps": 2},
         }
     )
 
@@ -121,7 +124,7 @@ def travel(family: str, leg: Leg, start: int, context: RankContext, data: Path, 
     chosen, rank = recipe(family, leg), context.rank
     dataset = TokenDataset.open(data, sequence_length=LENGTH, verify=False)
     order = SampleOrder(seed=chosen.data.seed, num_samples=dataset.num_windows)
-    engine = TorchEngine()
+    engine = create(leg.engine)
     layout = engine.plan(chosen, context.world_size)
     engine.setup(chosen, dataset.manifest.vocabulary, context)
     engine.build(initialise=start == 0)

@@ -1,8 +1,8 @@
 """On what the faults fall: three runs of the smallest recipe, for what one run cannot be at the same time.
 
 `fleet` has spares and keeps its checkpoints in a bucket of the embedded AWS; most classes strike it. `replicas` holds
-the parameters twice, as what compares copies needs it. `bare` has no spare, so that its world changes, and its
-checkpoints are on a disk that can be full.
+the parameters twice and recomputes every step, as what compares copies needs it. `bare` has no spare, so that its world
+changes, and its checkpoints are on a disk that can be full.
 """
 
 from __future__ import annotations
@@ -37,7 +37,12 @@ class Ground(Record):
 
 LEGS: dict[Leg, Ground] = {
     Leg.FLEET: Ground(spares=2, storage="bucket", keeps_world=True),
-    Leg.REPLICAS: Ground(spares=1, storage="directory", keeps_world=True, overrides=("parallelism.dp_replicate=2",)),
+    Leg.REPLICAS: Ground(
+        spares=1,
+        storage="directory",
+        keeps_world=True,
+        overrides=("parallelism.dp_replicate=2", "sentinel.recompute_every=1"),
+    ),
     Leg.BARE: Ground(spares=0, storage="directory", keeps_world=False),
 }
 

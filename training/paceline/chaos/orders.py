@@ -13,7 +13,7 @@ from pathlib import Path
 from paceline.spec.base import Record
 
 ENV_ORDERS = "PACELINE_CHAOS_ORDERS"
-SLOW_STEPS = 40
+SLOW_STEPS = 64  # three windows of the watch over stragglers, wherever they begin
 
 
 class Deed(StrEnum):

@@ -33,6 +33,7 @@ class Relay:
         self._delay = 0.0
         self._reply: bytes | None = None
         self._sockets: set[socket.socket] = set()
+        self._closed = False
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True, name=f"relay-{self.port}").start()
 
@@ -59,6 +60,8 @@ class Relay:
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         self._open.set()
+        with self._lock:
+            self._closed = True  # a connection that is being made now is known to nobody yet
         self._hang_up()
 
     def __enter__(self) -> Self:
@@ -97,6 +100,8 @@ class Relay:
     @contextlib.contextmanager
     def _known(self, *sockets: socket.socket) -> Iterator[None]:
         with self._lock:
+            if self._closed:
+                raise ConnectionAbortedError
             self._sockets.update(sockets)
         try:
             yield

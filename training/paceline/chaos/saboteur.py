@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.nn.modules.module import register_module_forward_pre_hook
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from paceline.chaos.orders import ENV_ORDERS, SLOW_STEPS, Deed, Order, take
 from paceline.data.index import TokenDataset
@@ -39,6 +39,8 @@ class Saboteur(Callback):
         self._due: float | None = None
         self._slow: Any = None
         self._slow_until = 0
+        self._optimizer: Any = None
+        register_optimizer_step_post_hook(self._has_updated)
 
     def before_step(self, trainer: TrainerState) -> None:
         if self._due is not None:
@@ -49,6 +51,14 @@ class Saboteur(Callback):
             self._slow = None
         if (order := take(self._directory)) is not None:
             _DEEDS[order.deed](self, order, trainer)
+
+    def _has_updated(self, optimizer: Any, *rest: Any) -> None:
+        self._optimizer = optimizer
+
+    def flip_parameter(self, order: Order, trainer: TrainerState) -> None:
+        """Of this rank alone, between two updates."""
+        parameters = [p for group in self._optimizer.param_groups for p in group["params"] if p.numel()]
+        _flip(parameters[order.element % len(parameters)], order)
 
     def slow(self, order: Order, trainer: TrainerState) -> None:
         """Every layer takes `amount` seconds longer, for a while."""
@@ -78,36 +88,20 @@ def _flip(tensor: torch.Tensor, order: Order) -> None:
     words[order.element % words.numel()] ^= mask
 
 
-def _once(register: Callable[..., Any], act: Callable[[Any], None]) -> None:
-    """`act` on the optimizer at its next step, and never again."""
-
-    def hook(optimizer: Any, *rest: Any) -> None:
-        handle.remove()
-        act(optimizer)
-
-    handle = register(hook)
-
-
-def _parameter(optimizer: Any, order: Order) -> torch.Tensor:
-    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.numel()]
-    chosen: torch.Tensor = parameters[order.element % len(parameters)]
-    return chosen
-
-
 def _flip_gradient(saboteur: Saboteur, order: Order, trainer: TrainerState) -> None:
-    """Of this rank alone, after the sums over the ranks and before the update."""
+    """In the next backward of this rank alone, on its way out of the first layer that has one."""
 
-    def act(optimizer: Any) -> None:
-        gradient = _parameter(optimizer, order).grad
-        assert gradient is not None
+    def act(module: torch.nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor) and output.requires_grad:
+            handle.remove()
+            output.register_hook(flipped)  # type: ignore[no-untyped-call]
+
+    def flipped(gradient: torch.Tensor) -> torch.Tensor:
+        gradient = gradient.contiguous().clone()
         _flip(gradient, order)
+        return gradient
 
-    _once(register_optimizer_step_pre_hook, act)
-
-
-def _flip_parameter(saboteur: Saboteur, order: Order, trainer: TrainerState) -> None:
-    """Of this rank alone, just after an update."""
-    _once(register_optimizer_step_post_hook, lambda optimizer: _flip(_parameter(optimizer, order), order))
+    handle = register_module_forward_hook(act)
 
 
 def _exhaust_memory(saboteur: Saboteur, order: Order, trainer: TrainerState) -> None:
@@ -133,7 +127,7 @@ _DEEDS: dict[Deed, Callable[[Saboteur, Order, TrainerState], None]] = {
     Deed.HANG_IN_COLLECTIVE: _hang_in_collective,
     Deed.HANG_IN_DATA: _hang_in_data,
     Deed.SLOW: Saboteur.slow,
-    Deed.FLIP_PARAMETER: _flip_parameter,
+    Deed.FLIP_PARAMETER: Saboteur.flip_parameter,
     Deed.FLIP_GRADIENT: _flip_gradient,
     Deed.EXHAUST_MEMORY: _exhaust_memory,
     Deed.JUMP_CLOCK: _jump_clock,

@@ -184,16 +184,17 @@ def _write_weights(
 def _copy(
     content: bytearray, shard: Shard, start: int, output: TensorFile, where: str, adapter: merge.Merge | None
 ) -> None:
-    """Put one block into the tensor to which it belongs."""
+    """Put one shard into the tensor to which it belongs."""
     entry = output.entries[shard.name]
     if shard.global_shape != entry.shape:
         raise CheckpointError(
             f"{where}: {shard.name}: has shape {shard.global_shape}, the model has {entry.shape}",
             "take an older checkpoint",
         )
-    block = np.frombuffer(content, NUMPY[shard.dtype], count=math.prod(shard.shape), offset=start)
-    region = tuple(slice(at, at + size) for at, size in zip(shard.offset, shard.shape, strict=True))
-    values, dtype = block.reshape(shard.shape), shard.dtype
-    if adapter is not None and (added := adapter.added(shard.name)) is not None:
-        values, dtype = cast(values, dtype, "F32") + added[region], "F32"
-    output.array(shard.name)[region] = cast(values, dtype, entry.dtype)
+    held = np.frombuffer(content, NUMPY[shard.dtype], count=math.prod(shard.shape), offset=start)
+    added = None if adapter is None else adapter.added(shard.name)
+    for block in shard.blocks():
+        values, dtype = held[block.elements].reshape(block.shape), shard.dtype
+        if added is not None:
+            values, dtype = cast(values, dtype, "F32") + added[block.region], "F32"
+        output.array(shard.name)[block.region] = cast(values, dtype, entry.dtype)

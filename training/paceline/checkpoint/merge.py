@@ -65,9 +65,10 @@ def _assembled(repository: CheckpointRepository, manifest: CheckpointManifest) -
             if shard.name not in tensors:
                 tensors[shard.name] = np.zeros(shard.global_shape, dtype="<f4")
                 lacking[shard.name] = math.prod(shard.global_shape)
-            block = np.frombuffer(content, NUMPY[shard.dtype], count=math.prod(shard.shape), offset=start)
-            region = tuple(slice(at, at + size) for at, size in zip(shard.offset, shard.shape, strict=True))
-            tensors[shard.name][region] = cast(block.reshape(shard.shape), shard.dtype, "F32")
+            values = np.frombuffer(content, NUMPY[shard.dtype], count=math.prod(shard.shape), offset=start)
+            for block in shard.blocks():
+                held = values[block.elements].reshape(block.shape)
+                tensors[shard.name][block.region] = cast(held, shard.dtype, "F32")
             lacking[shard.name] -= math.prod(shard.shape)
     if incomplete := [name for name, elements in lacking.items() if elements]:
         raise CheckpointError(

@@ -1,7 +1,7 @@
 """Fill the live state of a rank from shard files, whatever the layout they were written in.
 
-Every live shard and every stored shard is a block of a logical tensor; what they have in common is copied. When the
-layouts are equal this is one copy per tensor.
+Every live shard and every stored shard is a block of a logical tensor, or a run of few; what they have in common is
+copied. When the layouts are equal this is one copy per tensor.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from paceline.checkpoint.shard_file import Shard, parse
 from paceline.checkpoint.snapshot import describe, tensor_at
+from paceline.engines.runs import Block
 from paceline.spec.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -56,15 +57,26 @@ def fill(state: Mapping[str, LogicalShard], files: Iterable[tuple[str, memoryvie
 
 
 def _copy_common(wanted: Shard, live: torch.Tensor, shard: Shard, tensor: torch.Tensor) -> int:
-    """Copy the block that both have; the number of elements in it."""
+    """Copy what both have; the number of elements in it."""
+    if (wanted.offset, wanted.shape) == (shard.offset, shard.shape):
+        live.detach().copy_(tensor)
+        return live.numel()
+    return sum(
+        _copy_block(here, live.detach().view(-1)[here.elements], there, tensor.view(-1)[there.elements])
+        for here in wanted.blocks()
+        for there in shard.blocks()
+    )
+
+
+def _copy_block(wanted: Block, live: torch.Tensor, stored: Block, tensor: torch.Tensor) -> int:
     into, out = [], []
     for axis in range(len(wanted.shape)):
-        low = max(wanted.offset[axis], shard.offset[axis])
-        high = min(wanted.offset[axis] + wanted.shape[axis], shard.offset[axis] + shard.shape[axis])
+        low = max(wanted.offset[axis], stored.offset[axis])
+        high = min(wanted.offset[axis] + wanted.shape[axis], stored.offset[axis] + stored.shape[axis])
         if high <= low:
             return 0
         into.append(slice(low - wanted.offset[axis], high - wanted.offset[axis]))
-        out.append(slice(low - shard.offset[axis], high - shard.offset[axis]))
-    target = live.detach()[tuple(into)]
-    target.copy_(tensor[tuple(out)])
+        out.append(slice(low - stored.offset[axis], high - stored.offset[axis]))
+    target = live.view(wanted.shape)[tuple(into)]
+    target.copy_(tensor.view(stored.shape)[tuple(out)])
     return target.numel()

@@ -2,7 +2,8 @@
 
 A snapshot in memory, its replica on another node and the file in a bucket are the same bytes, so that persisting is
 an upload and nothing is ever converted. The safetensors metadata key `paceline.shards` places each tensor in its
-logical whole: {name: {"global_shape": [...], "offset": [...]}}. Names are those of Hugging Face for parameters, with
+logical whole: {name: {"global_shape": [...], "offset": [...]}}, where an `offset` of one number in a tensor of more
+dimensions is the first element of a run (engines/runs.py). Names are those of Hugging Face for parameters, with
 the prefix `optimizer.<kind>.` for optimizer state. Format: https://huggingface.co/docs/safetensors (8-byte
 little-endian header length, JSON header, raw little-endian tensors).
 """
@@ -11,9 +12,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from paceline.engines.runs import Block, blocks
 from paceline.spec.errors import CheckpointError
 
 METADATA_KEY = "paceline.shards"
@@ -23,7 +25,8 @@ ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
-    """A rank's block of a logical tensor: `shape` elements starting at `offset` of `global_shape`; may be empty."""
+    """A rank's part of a logical tensor: the block of `shape` elements that starts at `offset` of `global_shape`, or a
+    run (paceline/engines/runs.py); may be empty."""
 
     name: str
     dtype: str
@@ -34,6 +37,10 @@ class Shard:
     @property
     def bytes(self) -> int:
         return math.prod(self.shape) * ITEM_BYTES[self.dtype]
+
+    def blocks(self) -> Iterator[Block]:
+        """What it consists of: itself, or the blocks of a run."""
+        return blocks(self.offset, self.shape, self.global_shape)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

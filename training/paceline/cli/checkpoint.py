@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,7 +31,13 @@ class WeightType(StrEnum):
 
 Root = Annotated[str, typer.Argument(metavar="ROOT", help="Where a run keeps its checkpoints: a directory or s3://.")]
 
-Source = Annotated[Path, typer.Argument(metavar="SOURCE", help="A Hugging Face directory, or a GGUF file.")]
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A Hugging Face directory, a GGUF file, or a tag of NeuronX Distributed with config.json.",
+    ),
+]
 Dtype = Annotated[
     WeightType | None, typer.Option(help="The type of the weights; what an imported model had, or float32.")
 ]
@@ -206,19 +213,32 @@ def convert(
 
 
 def _import(source: Path, repository: CheckpointRepository, progress: Progress) -> CheckpointManifest:
-    """Commit the model in `source`, a Hugging Face directory or a GGUF file, as step 0."""
+    """Commit the model in `source`, a Hugging Face directory or what can be written as one, as step 0."""
     import tempfile
 
-    from paceline.checkpoint import gguf
     from paceline.checkpoint.convert import import_model
 
-    if source.suffix != ".gguf":
+    convert_to = _converter(source)
+    if convert_to is None:
         return import_model(source, repository, progress=progress)
-    with tempfile.TemporaryDirectory(prefix="paceline-gguf-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="paceline-import-") as scratch:
         directory = Path(scratch) / source.stem
         directory.mkdir()
-        gguf.convert(source, directory, largest_file=5 * GIBIBYTE, progress=progress)
+        convert_to(source, directory, largest_file=5 * GIBIBYTE, progress=progress)
         return import_model(directory, repository, progress=progress)
+
+
+def _converter(source: Path) -> Callable[..., None] | None:
+    """What writes `source` as a Hugging Face directory, if it is none."""
+    if source.suffix == ".gguf":
+        from paceline.checkpoint import gguf
+
+        return gguf.convert
+    if (source / "checkpoint").is_file():
+        from paceline.checkpoint import neuron_files
+
+        return neuron_files.convert
+    return None
 
 
 def _show_files(said: dict[str, object], directory: Path, output: Output) -> None:

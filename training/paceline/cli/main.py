@@ -20,6 +20,7 @@ from paceline.cli.console import print_error
 from paceline.cli.controller import controller
 from paceline.cli.demo import demo
 from paceline.cli.profile import profile
+from paceline.cli.replay import replay
 from paceline.cli.report import report
 from paceline.cli.run import run
 from paceline.cli.simulate import simulate
@@ -79,6 +80,7 @@ def main() -> None:
 app.command()(demo)
 app.command()(run)
 app.command()(report)
+app.command()(replay)
 app.command()(controller)
 app.command()(simulate)
 app.command()(agent)

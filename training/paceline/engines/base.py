@@ -100,7 +100,8 @@ class LogicalShard:
     """This rank's part of a logical tensor: `tensor` begins at `offset` of the whole, which has `global_shape`.
 
     `tensor` is the live storage: contiguous, possibly empty; writing into it changes the state. A tensor that every
-    rank holds whole has offset zero and its full shape everywhere.
+    rank holds whole has offset zero and its full shape everywhere. An `offset` of one number in a tensor of more
+    dimensions begins a run (paceline/engines/runs.py).
     """
 
     tensor: torch.Tensor

@@ -11,7 +11,9 @@ from paceline.recipe.engines import require
 from paceline.spec.errors import LaunchError
 
 ENGINES: Mapping[str, str] = {
+    "nxd": "paceline.engines.nxd.engine:NxdEngine",
     "torch": "paceline.engines.torch.engine:TorchEngine",
+    "deepspeed": "paceline.engines.deepspeed.engine:DeepSpeedEngine",
 }
 
 

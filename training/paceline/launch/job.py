@@ -17,6 +17,7 @@ from paceline.clients.object_store import open_store
 from paceline.data.ledger import genesis
 from paceline.data.manifest import read_manifest
 from paceline.journal.reader import read
+from paceline.launch import hermetic
 from paceline.models.families import FAMILIES
 from paceline.plan.auto import settle
 from paceline.plan.layout import derive
@@ -27,6 +28,7 @@ from paceline.spec.errors import CheckpointError, DataError, LaunchError, Proble
 from paceline.spec.events import GenerationOpened
 from paceline.spec.job import JobSpec, Timeouts
 from paceline.spec.manifest import BaseModelRecord, DatasetManifest
+from paceline.spec.names import ENV_IMAGE_DIGEST
 from paceline.spec.run import JOURNAL_DIRECTORY, RUN_NAME, RunRecord
 
 JOB_NAME = "job.json"
@@ -51,7 +53,7 @@ class RunRequest:
 
 
 def render(request: RunRequest, directory: Path) -> JobSpec:
-    """Check that the run is possible and write `job.json` and `run.json` into `directory`.
+    """Check that the run is possible and write `job.json`, `run.json` and its hermetic manifest into `directory`.
 
     Raises RecipeError when the ranks cannot share the global batch or there is no such model, DataError when there is
     no such dataset, CheckpointError when the recipe's weights are of another model.
@@ -91,6 +93,7 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
         journal=str((directory / JOURNAL_DIRECTORY).absolute()),
         environment=recipe.platform.environment,
         coordinator_port=free_port(),
+        image_digest=os.environ.get(ENV_IMAGE_DIGEST),
         first_generation=_next_generation(directory / JOURNAL_DIRECTORY),
         timeouts=request.timeouts,
     )
@@ -108,6 +111,7 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
         os.close(claim(directory))
         (directory / JOB_NAME).write_text(job.model_dump_json(indent=1) + "\n", encoding="utf-8")
         (directory / RUN_NAME).write_text(json.dumps(record.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
+        hermetic.write(directory, job, manifest, os.environ)
     except OSError as cause:
         raise LaunchError(
             f"{directory}: the run cannot be written there: {cause.strerror}",

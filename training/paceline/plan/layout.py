@@ -67,6 +67,8 @@ def derive(recipe: Recipe, world_size: int) -> Layout:
     problems = list(_of_the_model(recipe, config))
     if recipe.engine == "nxd":
         problems += neuron.problems(recipe, config)
+    elif recipe.engine == "torch" and recipe.accelerator == "trainium":
+        problems += neuron.native_problems(recipe)
     fixed = chosen.pp * chosen.dp_replicate * chosen.cp * chosen.tp
     dp_shard = chosen.dp_shard or max(world_size // fixed, 1)
     data_ranks = chosen.dp_replicate * dp_shard
@@ -112,6 +114,8 @@ def _of_the_model(recipe: Recipe, config: DecoderConfig) -> Iterator[Problem]:
     elif config.intermediate_size % chosen.tp:
         width = config.intermediate_size
         yield _indivisible("tp", chosen.tp, width, f"the feed-forward of {name}, which is {width} wide")
+    if recipe.engine == "deepspeed" and heads % chosen.cp:  # of attention its ranks share the heads
+        yield _indivisible("cp", chosen.cp, heads, f"the {heads} key/value heads of {name}")
     if routing is None and chosen.ep > 1:
         yield Problem(message=f"parallelism.ep: {name} has no experts", hint="set parallelism.ep to 1")
     elif routing is not None and routing.experts % chosen.ep:

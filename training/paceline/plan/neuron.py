@@ -16,6 +16,9 @@ from paceline.spec.errors import Problem
 FLASH_TILE = 2048
 """Positions of a tile of its flash attention: sequences must be multiples."""
 
+NATIVE_TILE = 128
+"""Positions to which shapes are padded where PyTorch itself runs on Neuron (as TRL does: `sft_config.py`)."""
+
 LONGEST_RING = 32768
 """Positions up to which its ring attention is released."""
 
@@ -68,6 +71,28 @@ def problems(recipe: Recipe, config: DecoderConfig) -> Iterator[Problem]:
         )
     if recipe.compute.attention == "nki_flash":
         yield from _of_flash_attention(recipe, config)
+
+
+def native_problems(recipe: Recipe) -> Iterator[Problem]:
+    """What PyTorch's own support of Neuron, a preview, does not allow of the engine `torch`."""
+    length = recipe.data.sequence_length
+    if length % NATIVE_TILE:
+        nearest = [n for n in (length // NATIVE_TILE * NATIVE_TILE, -(-length // NATIVE_TILE) * NATIVE_TILE) if n]
+        yield Problem(
+            message=f"data.sequence_length: {length} is not a multiple of {NATIVE_TILE}, as static shapes on a Neuron"
+            " device are",
+            hint=f"set data.sequence_length to {' or '.join(map(str, nearest))}",
+        )
+    if recipe.sentinel is not None:
+        yield Problem(
+            message="sentinel: its fingerprints are 64-bit integers, which Neuron's compiler makes narrower",
+            hint="set sentinel to null",
+        )
+    if recipe.parallelism.pp > 1:
+        yield Problem(
+            message="parallelism.pp: PyTorch's own support of Neuron has no pipelines yet",
+            hint="set parallelism.pp to 1",
+        )
 
 
 def _of_flash_attention(recipe: Recipe, config: DecoderConfig) -> Iterator[Problem]:

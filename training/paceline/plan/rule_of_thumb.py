@@ -23,7 +23,8 @@ def at_least(recipe: Recipe, layout: Layout) -> int:
     parameters = _parameters(recipe.model.family, recipe.model.preset)
     if recipe.adapter is not None:
         return parameters // 2 // layout.world_size
-    state = parameters * (_GRADIENT + _MASTER + _MOMENTS) // layout.world_size
+    offloaded = recipe.compute.offload == "cpu"  # with the gradients that the update needs
+    state = 0 if offloaded else parameters * (_GRADIENT + _MASTER + _MOMENTS) // layout.world_size
     kept = recipe.parallelism.zero == 1 or (recipe.engine == "torch" and layout.micro_steps > 1)
     return state + (_GRADIENT * parameters // (layout.tp * layout.pp * layout.ep) if kept else 0)
 
@@ -39,7 +40,7 @@ def bytes_per_rank(recipe: Recipe, layout: Layout) -> int:
     trained = 0.0 if recipe.adapter is not None else 1.0
     states = own * weight / (shards if chosen.zero == 3 else 1)
     states += trained * own * _GRADIENT / (shards if chosen.zero >= 2 else 1)
-    states += trained * own * (master + _MOMENTS) / shards
+    states += 0.0 if compute.offload == "cpu" else trained * own * (master + _MOMENTS) / shards
     tokens = layout.micro_sequences * recipe.data.sequence_length / layout.cp
     unit = tokens * config.hidden_size / layout.tp * (2 if in_float32 else 1)
     under_way = min(layout.pp, layout.micro_steps)

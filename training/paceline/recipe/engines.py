@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from paceline.recipe.schema import Recipe
 from paceline.spec.base import Record
@@ -18,12 +18,13 @@ from paceline.spec.errors import LaunchError, Problem
 
 
 class EngineFacts(Record):
-    """One engine. `values` are the legal ones of some dotted paths of a recipe; `needs` is the module that it imports,
-    `cure` says what brings it."""
+    """One engine. `values` are the legal ones of some dotted paths of a recipe, `previews` those that platform.preview
+    adds; `needs` is the module that it imports, `cure` says what brings it."""
 
     needs: str
     cure: str
     values: dict[str, tuple[Any, ...]]
+    previews: dict[str, tuple[Any, ...]] = Field(default={})
 
 
 @cache
@@ -35,14 +36,17 @@ def engines() -> dict[str, EngineFacts]:
 
 def problems(recipe: Recipe, document: Document) -> Iterator[Problem]:
     """What the recipe asks of its engine that it does not do; `document` knows who asks."""
-    for path, legal in engines()[recipe.engine].values.items():
-        value = _value(recipe, path)
-        if value in legal:
+    own = engines()[recipe.engine]
+    for path, legal in own.values.items():
+        value, preview = _value(recipe, path), own.previews.get(path, ())
+        if value in legal or (recipe.platform.preview and value in preview):
             continue
         able = [name for name, facts in engines().items() if value in facts.values.get(path, (value,))]
         cures = [f"set {path} to {' or '.join(map(_shown, legal))}"]
         if able:
             cures.append(f"or engine to {' or '.join(able)}")
+        if value in preview:
+            cures.append("or platform.preview to true")
         where = document.origin(tuple(path.split(".")))
         message = f"{where}: {path}: engine {recipe.engine} does not do {_shown(value)}"
         yield Problem(message=message, hint=", ".join(cures))

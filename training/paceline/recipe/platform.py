@@ -12,5 +12,8 @@ class Platform(Record):
 
     image: str | None = Field(default=None, description="of images/; null: the Python that starts the run")
     processes_per_node: int | None = Field(default=None, ge=1, description="ranks of a node; null: as the run is told")
+    preview: bool = Field(
+        default=False, description="allow what nobody has run on its hardware yet: engine torch on trainium"
+    )
     compile_ahead: bool = Field(default=False, description="a job before the run fills the cache of compiled graphs")
     environment: dict[str, str] = Field(default={}, description="variables of workers, beside those of the image")

@@ -83,6 +83,9 @@ class Compute(Record):
     attention: Literal["sdpa", "flex", "nki_flash"] = Field(
         default="sdpa", description="kernel: PyTorch's own, its compiled one, or that of Neuron"
     )
+    offload: Literal["none", "cpu"] = Field(
+        default="none", description="where optimizer state is kept and updated: with the rest, or in the host's memory"
+    )
     static_shapes: bool = Field(
         default=False, description="all passes have one shape, because a graph is compiled for each"
     )

@@ -11,6 +11,7 @@ PacelineError
 ├── DeployError       the cloud, or its emulation, refused
 ├── ImageError        the image matrix is wrong, or an image cannot be pinned or copied
 ├── LaunchError       a run could not be started or kept going
+├── ReplayError       a step, computed again, gives other bits
 ├── TimeOutError      what was waited for did not come
 └── ClusterError      the cluster says no
 
@@ -106,6 +107,12 @@ class ImageError(PacelineError):
 
 class LaunchError(PacelineError):
     """A run could not be started or could not be kept going."""
+
+
+class ReplayError(PacelineError):
+    """A step that was computed again gives other bits."""
+
+    exit_code = EXIT_CLUSTER
 
 
 class TimeOutError(PacelineError):

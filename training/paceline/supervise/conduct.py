@@ -1,14 +1,16 @@
 """How nodes and workers have behaved: who is to be left out, and when restarting is no cure.
 
-Soft state of one coordinator: its successor begins with a clean record. `clock` is in seconds.
+Soft state of one coordinator; its successor takes it over from the journal. `clock` is in seconds.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
+from paceline.spec.events import EVERYBODY, AnyEvent, FaultClassified, FaultDetected
 from paceline.supervise.membership import SILENT_CORRUPTION, Fault
 from paceline.supervise.protocol import Failure
 
@@ -39,12 +41,24 @@ class Conduct:
             self._errors.append(now)
         for fault in faults:
             if fault.node is not None:
-                self._offences[fault.node].append(now)
-                if fault.fault_class == SILENT_CORRUPTION:
-                    self._convicted.add(fault.node)
+                self._offend(fault.node, fault.fault_class, now)
         for times in (self._errors, *self._offences.values()):
             while times and now - times[0] > _WINDOW_SECONDS:
                 times.popleft()
+
+    def recall(self, told: Iterable[AnyEvent], now: datetime) -> None:
+        """Take over what a predecessor `told` until `now`. How often the present step has failed it did not tell."""
+        for event in told:
+            then = self._clock() - max(0.0, (now - event.time).total_seconds())
+            if isinstance(event, FaultDetected) and event.traceback:
+                self._errors.append(then)
+            elif isinstance(event, FaultClassified) and event.target != EVERYBODY:
+                self._offend(event.target, event.fault_class, then)
+
+    def _offend(self, node: str, fault_class: str, when: float) -> None:
+        self._offences[node].append(when)
+        if fault_class == SILENT_CORRUPTION:
+            self._convicted.add(node)
 
     @property
     def avoid(self) -> frozenset[str]:

@@ -25,13 +25,14 @@ from pydantic import ValidationError
 
 from paceline.journal.writer import Journal
 from paceline.recipe.schema import Recipe
-from paceline.spec.events import RunFinished
+from paceline.spec.events import RunFinished, now
 from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_RUN_TOKEN
 from paceline.supervise.commit import Committer
 from paceline.supervise.conduct import Conduct
 from paceline.supervise.fence import Fence
-from paceline.supervise.herald import Herald, next_generation
+from paceline.supervise.headway import furthest, has_paused, workers_of
+from paceline.supervise.herald import Herald, next_generation, since_start, told_before
 from paceline.supervise.inquest import Inquest
 from paceline.supervise.membership import (
     Fault,
@@ -53,7 +54,6 @@ from paceline.supervise.protocol import (
     Heard,
     NodeStatus,
     Report,
-    WorkersStatus,
 )
 from paceline.supervise.roster import Roster, Wire
 
@@ -78,11 +78,14 @@ class Coordinator:
         self._clock = clock
         self._roster = Roster(job.timeouts, self.journal, clock)
         self._committer = Committer(job, self.journal)
-        self._herald = Herald(job, self.journal)
         self._conduct = Conduct(clock)
         self._pacing = Pacing(Recipe.model_validate(job.recipe).stragglers.action, self.journal)
         self._inquest = Inquest(job.timeouts, self.journal, Path(job.journal) / "evidence", clock)
-        opened = next_generation(Path(job.journal)) if successor else 0
+        told = told_before(Path(job.journal)) if successor else []
+        self._herald = Herald(job, self.journal, told)
+        self._conduct.recall(since_start(told), now())
+        self._pacing.recall(since_start(told))
+        opened = next_generation(told)
         self._first_generation = max(job.first_generation, opened)
         self._fence = Fence(newest=opened - 1 if opened else None)
         self._assignment: Assignment | None = None
@@ -243,9 +246,8 @@ class Coordinator:
         faults = faults or self._inquest.faults(self._assignment, views)
         if faults:
             self._heal(self._assignment, faults, views)
-        elif self._has_paused(self._assignment, views):
-            change = self._wanted_change(self._assignment, views)
-            self._plan(views, change or "go on after a pause", lost=())
+        elif not self._stop_requests and has_paused(self._assignment, views):
+            self._plan(views, self._wanted_change(self._assignment, views) or "go on after a pause", lost=())
         else:
             self._waiting_since = self._clock()
             self._pacing.look(self._assignment, views)
@@ -286,12 +288,6 @@ class Coordinator:
     def _avoid(self) -> frozenset[str]:
         """Nodes to use only when there are no others."""
         return self._conduct.avoid | self._pacing.unwanted
-
-    def _has_paused(self, assignment: Assignment, views: dict[str, NodeView]) -> bool:
-        """Whether all workers ended after the same step because they were asked to, and not because the run ends."""
-        ended = {w.state for w in self._workers(assignment, views)}
-        whole = len(self._workers(assignment, views)) == len(assignment.members)
-        return whole and "stopped" in ended and ended <= {"stopped", "completed"} and not self._stop_requests
 
     def _planned(self, views: dict[str, NodeView], cause: str, good_step: int | None = None) -> Assignment | Waiting:
         return plan_generation(
@@ -338,11 +334,11 @@ class Coordinator:
         if self._assignment is None:
             return self._cannot_begin(views)
         members = [views[m.node] for m in self._assignment.members if m.node in views]
-        workers = self._workers(self._assignment, views)
+        workers = workers_of(self._assignment, views)
         ended = [w.state for w in workers]
         if len(ended) < len(self._assignment.members) or not set(ended) <= {"completed", "stopped"}:
             return False
-        if self._has_paused(self._assignment, views):
+        if not self._stop_requests and has_paused(self._assignment, views):
             return False
         step = min(w.step for w in workers)
         if self._committer.committed_step >= step:
@@ -364,8 +360,8 @@ class Coordinator:
     def _cannot_begin(self, views: dict[str, NodeView]) -> bool:
         """Whether every node has reported, and too few of them can ever serve."""
         failures = [v.status.failure for v in views.values() if v.status.failure]
-        everybody = len(views) >= self.job.nodes + self.job.spares
-        if not failures or not everybody or len(views) - len(failures) >= self.job.nodes:
+        awaited = self.job.nodes + self.job.spares - len(views)
+        if not failures or awaited > 0 or len(views) - len(failures) >= self.job.nodes:
             return False
         self._end("failed", failures[0].message, failures[0].hint)
         return True
@@ -375,24 +371,13 @@ class Coordinator:
     def _end(self, outcome: Outcome, reason: str | None, hint: str | None = None) -> None:
         self._outcome, self._reason, self._hint = outcome, reason, hint
 
-    def _workers(self, assignment: Assignment, views: dict[str, NodeView]) -> list[WorkersStatus]:
-        """What the members say of their workers in this generation."""
-        said = [views[m.node].status.workers for m in assignment.members if m.node in views]
-        return [w for w in said if w is not None and w.generation == assignment.generation]
-
     def _furthest(self) -> int:
-        """The last step that the present generation is known to have done, or to have begun from."""
-        if self._assignment is None:
-            return 0
-        workers = [status.workers for status in self._roster.statuses() if status.workers is not None]
-        steps = [w.step for w in workers if w.generation == self._assignment.generation]
-        return max([*steps, self._assignment.restore.step])
+        return furthest(self._assignment, self._roster.statuses()) if self._assignment is not None else 0
 
     def _why_waiting(self, waiting: Waiting, views: dict[str, NodeView]) -> str:
         failures = [v.status.failure for v in views.values() if v.status.failure]
-        seconds = self.job.timeouts.membership
         because = f"; {failures[0].message}" if failures else ""
-        return f"not enough nodes for {seconds:.0f} s: {waiting.reason}{because}"
+        return f"not enough nodes for {self.job.timeouts.membership:.0f} s: {waiting.reason}{because}"
 
 
 def main() -> None:

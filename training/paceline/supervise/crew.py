@@ -160,7 +160,7 @@ class Crew:
 
     def promote(self, promotions: Sequence[Promote]) -> None:
         for worker, promotion in zip(self.workers, promotions, strict=True):
-            worker.step = worker.verified = promotion.restore_step
+            worker.step, worker.verified = promotion.restore_step, promotion.verified
             worker.rank = promotion.rank
             worker.progress.write(step=promotion.restore_step, phase=Phase.BUILD)  # its idle time counts from now
             self._send(worker, promotion)

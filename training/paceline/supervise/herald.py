@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,7 +12,15 @@ from pydantic import ValidationError
 
 import paceline
 from paceline.journal.writer import Journal
-from paceline.spec.events import ActionDecided, FaultClassified, FaultDetected, GenerationOpened, RunStarted
+from paceline.spec.events import (
+    EVENT,
+    ActionDecided,
+    AnyEvent,
+    FaultClassified,
+    FaultDetected,
+    GenerationOpened,
+    RunStarted,
+)
 from paceline.spec.job import JobSpec
 from paceline.supervise.membership import Fault
 from paceline.supervise.protocol import Assignment
@@ -21,12 +29,12 @@ _VERSIONED = ("torch", "numpy", "safetensors", "tokenizers")
 
 
 class Herald:
-    """The voice of one coordinator; it says nothing twice."""
+    """The voice of one coordinator; it says nothing twice, nor what its predecessors `told`."""
 
-    def __init__(self, job: JobSpec, journal: Journal) -> None:
+    def __init__(self, job: JobSpec, journal: Journal, told: Iterable[AnyEvent] = ()) -> None:
         self._job = job
         self._journal = journal
-        self._reported: set[tuple[int, str]] = set()
+        self._reported = {(event.generation, event.target) for event in told if isinstance(event, FaultDetected)}
 
     def started(self) -> None:
         """The run begins, or goes on after a stop."""
@@ -85,15 +93,25 @@ def _action(growth: int, *, joining: bool) -> str:
     return "promote spare" if joining else "restart workers"
 
 
-def next_generation(journal: Path) -> int:
-    """One above all generations that coordinators have opened, by what they wrote before they told anybody.
+def told_before(journal: Path) -> list[AnyEvent]:
+    """What the coordinators of a run have written so far, but for a last line that one did not finish."""
+    path = journal / "coordinator.jsonl"
+    told: list[AnyEvent] = []
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        with contextlib.suppress(ValidationError):
+            told.append(EVENT.validate_json(line))
+    return told
+
+
+def next_generation(told: Iterable[AnyEvent]) -> int:
+    """One above all generations that coordinators have opened: they wrote that before they told anybody.
 
     A successor may not have heard yet from the nodes that follow the newest.
     """
-    highest = -1
-    path = journal / "coordinator.jsonl"
-    for line in path.read_bytes().splitlines() if path.exists() else ():
-        if b'"generation.opened"' in line:
-            with contextlib.suppress(ValidationError):  # a last line that its writer did not finish
-                highest = max(highest, GenerationOpened.model_validate_json(line).generation or 0)
-    return highest + 1
+    return 1 + max((event.generation or 0 for event in told if isinstance(event, GenerationOpened)), default=-1)
+
+
+def since_start(told: Sequence[AnyEvent]) -> Sequence[AnyEvent]:
+    """Of `told`, what came after the run was started for the last time."""
+    starts = [index for index, event in enumerate(told) if isinstance(event, RunStarted)]
+    return told[starts[-1] :] if starts else told

@@ -27,12 +27,15 @@ SILENT_CORRUPTION = "silent_corruption"
 class NodeView:
     """A node as the coordinator sees it. `present`: it reports; `suspected`: its connection broke a moment ago and
     may come back, so nothing should be decided about it yet; `lapsed`: it has been silent for longer than its lease,
-    so that its workers have stopped."""
+    so that its workers have stopped; `failed_at`: when it was first heard that they failed, in seconds; `settled`:
+    that is long enough ago for their peers to have been heard as well."""
 
     status: NodeStatus
     present: bool
     suspected: bool = False
     lapsed: bool = False
+    failed_at: float = 0.0
+    settled: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +67,8 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
 
     When a node is lost, the failures of its peers are consequences and not reported. While a node is suspected the
     cause is not known yet, unless a peer of it has failed too: then the node is taken as lost. A node that its health
-    agent calls unfit is a fault once a spare can take its place: until then it goes on for as long as it can.
+    agent calls unfit is a fault once a spare can take its place: until then it goes on for as long as it can. Of
+    failed workers only those are reported where it began.
     """
     members = [views.get(m.node) for m in assignment.members]
     failed = [v for v in members if v is not None and v.present and _failed_in(v.status, assignment.generation)]
@@ -87,6 +91,9 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
         return corrupted
     if unfit := _replaceable(assignment, views):
         return unfit
+    causes = _causes(failed, len(members))
+    if isinstance(causes, Waiting):
+        return causes
     return [
         Fault(
             node=view.status.node,
@@ -95,8 +102,22 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
             evidence=_error(view.status),
             traceback=_traceback(view.status),
         )
-        for view in failed
+        for view in causes
     ]
+
+
+def _causes(failed: Sequence[NodeView], members: int) -> Sequence[NodeView] | Waiting:
+    """Those of the nodes whose workers `failed` where it began: the workers were killed, or else raised first.
+
+    An exception may be all that a rank feels of a peer that dies, and be heard before that peer's end is; so where
+    there are only exceptions, the other members are given a moment.
+    """
+    killed = [view for view in failed if _traceback(view.status) is None]
+    if killed or not failed:
+        return killed
+    if len(failed) < members and not any(view.settled for view in failed):
+        return Waiting(reason=f"the workers of {failed[0].status.node} failed a moment ago")
+    return [min(failed, key=lambda view: view.failed_at)]
 
 
 def _corrupted(assignment: Assignment, status: NodeStatus) -> list[Fault]:
@@ -216,7 +237,10 @@ def choose_restore(
     good_step: int | None = None,
 ) -> Restore:
     """Memory before disk, newer before older; never snapshots of two generations together: a step that was run
-    again need not have given the same bits."""
+    again need not have given the same bits.
+
+    What is durable was found right before it was committed, so it is never newer than a `good_step`. What is in memory
+    need not have been looked at yet: how far that went comes along."""
     holders: dict[tuple[int, int], dict[int, tuple[NodeStatus, HeldShard]]] = {}
     for status in statuses:
         for shard in status.held:
@@ -233,10 +257,19 @@ def choose_restore(
             )
             for rank, (status, shard) in sorted(holders[newest].items())
         )
-        return Restore(source="memory", step=newest[0], shards=sources)
+        looked_at = max(_verified(previous, statuses), durable_step or 0)
+        return Restore(source="memory", step=newest[0], verified=min(looked_at, newest[0]), shards=sources)
     if durable_step is not None:
-        return Restore(source="manifest", step=durable_step)
+        return Restore(source="manifest", step=durable_step, verified=durable_step)
     return Restore(source="nothing")
+
+
+def _verified(previous: Assignment | None, statuses: Sequence[NodeStatus]) -> int:
+    """The newest step whose state all ranks of `previous` found right, as far as was heard."""
+    if previous is None:
+        return 0
+    workers = [s.workers for s in statuses if s.workers is not None]
+    return max([previous.restore.verified, *(w.verified for w in workers if w.generation == previous.generation)])
 
 
 def choose_buddies(assignment: Assignment, views: Mapping[str, NodeView]) -> dict[str, NodeStatus]:

@@ -210,7 +210,7 @@ class NodeSupervisor:
         """The newest step whose state was found right, as far as this node knows."""
         if self._active is not None:
             return self._active.verified
-        return self._following.restore.step if self._following is not None else -1
+        return self._following.restore.verified if self._following is not None else -1
 
     def _workers_status(self) -> WorkersStatus | None:
         if self._following is None:
@@ -225,6 +225,7 @@ class NodeSupervisor:
             generation=generation,
             state=self._active.state,
             step=self._active.step,
+            verified=self._active.verified,
             error=self._active.error,
             ranks=self._active.progress(),
         )
@@ -311,8 +312,8 @@ class NodeSupervisor:
         try:
             segments = await asyncio.to_thread(self._bring_state, assignment, member.first_rank)
         except (peer.PeerError, OSError) as error:
-            # its holder is gone too: say so by failing the generation, the coordinator will choose again
-            self._unpromoted = Failure(message=f"restore from memory: {error}")
+            # its holder is gone too, as the coordinator will see in a moment: it will choose again
+            self._unpromoted = Failure.of(error).model_copy(update={"message": f"restore from memory: {error}"})
             segments = []
         if assignment is not self._following:
             self._unpromoted = None
@@ -339,6 +340,7 @@ class NodeSupervisor:
                     world_size=assignment.world_size,
                     store=Address(host=first.host, port=first.store_port),
                     restore_step=assignment.restore.step,
+                    verified=assignment.restore.verified,
                     restore_from=assignment.restore.source,
                     restore_segment=segment,
                     restore_shards=assignment.restore.shards if segment < 0 else (),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from paceline.journal.writer import Journal
-from paceline.spec.events import StragglerFound
+from paceline.spec.events import AnyEvent, StragglerFound
 from paceline.supervise.membership import NodeView
 from paceline.supervise.protocol import Assignment
 from paceline.supervise.straggler import StragglerWatch
@@ -20,6 +20,11 @@ class Pacing:
         self._journal = journal
         self._watch = StragglerWatch()
         self.unwanted: frozenset[str] = frozenset()
+
+    def recall(self, told: Iterable[AnyEvent]) -> None:
+        """Take over what a predecessor told."""
+        if self._replaces:
+            self.unwanted |= {event.slow_node for event in told if isinstance(event, StragglerFound)}
 
     def look(self, assignment: Assignment, views: Mapping[str, NodeView]) -> None:
         """Take note of what the members of a generation that is well report."""

@@ -103,11 +103,12 @@ class ShardSource(Record):
 
 
 class Restore(Record):
-    """What a generation starts from. `step` is 0 for `nothing`; `shards` are all of the state, one for each rank of
-    the world that wrote it."""
+    """What a generation starts from. `step` is 0 for `nothing`; `verified` is the newest step up to it whose state was
+    found right; `shards` are all of the state, one for each rank of the world that wrote it."""
 
     source: Literal["memory", "manifest", "nothing"]
     step: int = 0
+    verified: int = 0
     shards: tuple[ShardSource, ...] = ()
 
 
@@ -159,11 +160,13 @@ class RankProgress(Record):
 
 
 class WorkersStatus(Record):
-    """The workers of a node in `generation`. `step` is the lowest optimizer step that all of them have finished."""
+    """The workers of a node in `generation`. `step` is the lowest optimizer step that all of them have finished,
+    `verified` the newest whose state they found right."""
 
     generation: int
     state: WorkersState
     step: int
+    verified: int = 0
     error: Failure | None = None
     ranks: tuple[RankProgress, ...] = ()
 
@@ -275,8 +278,9 @@ class WorkerFailed(Record):
 
 
 class Promote(Record):
-    """A standby becomes rank `rank`. `restore_segment` holds the state to start from, or is -1; then `restore_shards`
-    says where to get the parts of it that another world left in memory."""
+    """A standby becomes rank `rank`. `verified` is the newest step up to `restore_step` whose state was found right.
+    `restore_segment` holds the state to start from, or is -1; then `restore_shards` says where to get the parts of it
+    that another world left in memory."""
 
     kind: Literal["promote"] = "promote"
     generation: int
@@ -285,6 +289,7 @@ class Promote(Record):
     world_size: int
     store: Address
     restore_step: int
+    verified: int
     restore_from: Literal["memory", "manifest", "nothing"]
     restore_segment: int
     restore_shards: tuple[ShardSource, ...] = ()

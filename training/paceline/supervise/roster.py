@@ -27,13 +27,14 @@ class Wire(Protocol):
 
 @dataclass
 class _Node:
-    """What is known of one node. `closed` is when its connection ended, `told` what it was told on the present one;
-    `former` are connections that it has left."""
+    """What is known of one node. `closed` is when its connection ended, `failed` when its workers were first heard to
+    have failed, `told` what it was told on the present connection; `former` are those that it has left."""
 
     status: NodeStatus
     heard: float
     wire: Wire | None
     closed: float | None = None
+    failed: float | None = None
     told: Directive | None = None
     standing: str = "joined"
     former: set[Wire] = field(default_factory=set)
@@ -69,6 +70,10 @@ class Roster:
             if node.wire is not None:
                 node.former.add(node.wire)
         node.status, node.heard, node.wire, node.closed = status, self._clock(), wire, None
+        if status.workers is None or status.workers.state != "failed":
+            node.failed = None
+        elif node.failed is None:
+            node.failed = node.heard
         return True
 
     def hang_up(self, name: str, wire: Wire) -> bool:
@@ -93,6 +98,8 @@ class Roster:
                 present=not (grace_over or silence > timeouts.node_lost),
                 suspected=node.closed is not None and not grace_over,
                 lapsed=silence > timeouts.lease,
+                failed_at=node.failed or 0.0,
+                settled=node.failed is None or now - node.failed > timeouts.disconnect_grace,
             )
         return views
 

@@ -29,7 +29,11 @@ class Reload(Protocol):
 
 
 class Sentinel:
-    """One rank's part. All ranks see the same testimonies and figures, so they decide the same at the same step."""
+    """One rank's part. All ranks see the same testimonies and figures, so they decide the same at the same step.
+
+    `verified` is the newest step whose state was found right: what a generation starts from need not have been, if it
+    comes from memory.
+    """
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class Sentinel:
         layout: Layout,
         *,
         rank: int,
+        verified: int,
         passes: Passes,
         reload: Reload,
         journal: Journal,
@@ -55,11 +60,11 @@ class Sentinel:
         self._recomputes = self._can_replay and bool(choice.recompute_every)
         self._first = 0
         self._sealed: int | None = None
-        self.verified = -1
+        self.verified = verified
 
     def begin(self, step: int) -> None:
-        """A generation starts from the state after `step`, which was found whole."""
-        self.verified = self._first = step
+        """A generation starts from the state after `step`."""
+        self._first = step
 
     def watch(self, step: int) -> Watch | None:
         """What to ask of the engine about the step after `step` steps."""

@@ -156,6 +156,7 @@ class Worker:
             self._engine,
             layout,
             rank=promotion.rank,
+            verified=promotion.verified,
             passes=loader.passes_of,
             reload=self._reload,
             journal=journal,

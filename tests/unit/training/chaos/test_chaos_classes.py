@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -12,6 +13,7 @@ from paceline.chaos.leaks import Leaks, find
 from paceline.chaos.orders import ENV_ORDERS, Deed, Order, give, take
 from paceline.chaos.registry import chosen, fault_classes
 from paceline.spec.errors import ParameterError
+from paceline.spec.events import AnyEvent
 
 GUIDE = Path(__file__).parents[4] / "docs" / "guides" / "what-happens-when.md"
 CLASSES = fault_classes()
@@ -26,6 +28,12 @@ def test_a_class_that_is_none_is_told_with_the_nearest() -> None:
     with pytest.raises(ParameterError, match="worker_kil: not a class of faults") as refused:
         chosen(["worker_kil", "node_los"])
     assert [p.hint for p in refused.value.problems] == ["did you mean `worker_kill`?", "did you mean `node_loss`?"]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_signs_of_a_class_are_kinds_of_events(name: str) -> None:
+    kinds = {kind.model_fields["kind"].default for kind in get_args(get_args(AnyEvent)[0])}
+    assert set(CLASSES[name].signs) <= kinds
 
 
 @pytest.mark.parametrize("name", CLASSES)

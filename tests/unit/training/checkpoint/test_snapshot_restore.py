@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from paceline.engines.base import LogicalShard
 from paceline.spec.errors import CheckpointError
 from paceline.spec.manifest import TrainerState
 
+Deal = Callable[[torch.Tensor, int, int], LogicalShard]
 TRAINER = TrainerState(step=1, tokens=1, next_index=1, ledger="0" * 64)
 
 
@@ -21,6 +24,17 @@ def rows(whole: torch.Tensor, world: int, rank: int) -> LogicalShard:
     first = min(rank * chunk, whole.shape[0])
     part = whole[first : first + chunk].clone()
     return LogicalShard(tensor=part, global_shape=tuple(whole.shape), offset=(first, *[0] * (whole.dim() - 1)))
+
+
+def run(whole: torch.Tensor, world: int, rank: int) -> LogicalShard:
+    """The elements of `rank` when dealt in equal runs, as ZeRO does."""
+    chunk = -(-whole.numel() // world)
+    first = min(rank * chunk, whole.numel())
+    part = whole.flatten()[first : first + chunk].clone()
+    return LogicalShard(tensor=part, global_shape=tuple(whole.shape), offset=(first,))
+
+
+DEALT = st.sampled_from([rows, run])
 
 
 def scalar(value: float) -> LogicalShard:
@@ -49,15 +63,16 @@ def snapshot_of(state: dict[str, LogicalShard]) -> memoryview:
 
 
 @settings(deadline=None)
-@given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 4), st.integers(1, 4))
-def test_any_layout_restores_into_any_other(height: int, width: int, old_world: int, new_world: int) -> None:
+@given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), DEALT, DEALT)
+def test_any_layout_restores_into_any_other(
+    height: int, width: int, old_world: int, new_world: int, old: Deal, new: Deal
+) -> None:
     whole = torch.randn(height, width)
     files = [
-        (f"rank {rank}", snapshot_of({"w": rows(whole, old_world, rank), "n": scalar(3.0)}))
-        for rank in range(old_world)
+        (f"rank {rank}", snapshot_of({"w": old(whole, old_world, rank), "n": scalar(3.0)})) for rank in range(old_world)
     ]
     for rank in range(new_world):
-        expected = rows(whole, new_world, rank)
+        expected = new(whole, new_world, rank)
         state = {
             "w": LogicalShard(
                 tensor=torch.full_like(expected.tensor, torch.nan),

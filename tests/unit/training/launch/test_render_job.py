@@ -16,6 +16,7 @@ from paceline.data.ledger import genesis
 from paceline.data.manifest import read_manifest
 from paceline.data.prepare import prepare
 from paceline.journal.writer import Journal
+from paceline.launch.hermetic import read_parts
 from paceline.launch.job import JOB_NAME, RunRequest, claim, free_port, render
 from paceline.recipe.load import load
 from paceline.spec.errors import CheckpointError, DataError, LaunchError, RecipeError, StorageError
@@ -175,3 +176,27 @@ def test_a_run_may_shrink_to_legal_numbers_of_nodes_down_to_half_or_to_what_is_a
     asked = replace(request_for(nodes=4), min_nodes=1)
     assert render(asked, tmp_path / "one").sizes == (4, 2, 1)
     assert render(replace(asked, min_nodes=4), tmp_path / "none").fewer_nodes == ()
+
+
+def test_each_part_of_a_run_has_its_hermetic_manifest(
+    request_for: Request, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACELINE_IMAGE_DIGEST", "sha256:abc")
+    monkeypatch.setenv("NCCL_ALGO", "Ring")
+    job = render(request_for(), tmp_path / "run")
+    journal = Journal(Path(job.journal), run="test", producer="coordinator")
+    journal.generation = 4
+    journal.emit(
+        GenerationOpened, ranks={"node-0": 0}, world_size=1, cause="start", restore_from="nothing", restore_step=0
+    )
+    journal.close()
+    again = render(request_for("seed=3"), tmp_path / "run")
+    parts = read_parts(tmp_path / "run")
+    assert [part.job.model_dump(mode="json") for part in parts] == [
+        each.model_dump(mode="json") for each in (job, again)
+    ]
+    assert [part.job.first_generation for part in parts] == [0, 5]
+    manifest = read_manifest(DirectoryStore(dataset))
+    assert parts[0].dataset_files == manifest.files and parts[0].dataset_sha256 == manifest.dataset_sha256
+    assert parts[0].job.image_digest == "sha256:abc"
+    assert parts[0].surroundings.environment["NCCL_ALGO"] == "Ring"

@@ -44,7 +44,8 @@ def test_engines_are_those_of_the_schema() -> None:
 
 
 @pytest.mark.parametrize("name", ["deepspeed", "nxd"])
-def test_an_engine_that_is_not_here_is_refused_with_a_cure(name: str) -> None:
+def test_an_engine_that_is_not_here_is_refused_with_a_cure(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda module: None)
     with pytest.raises(LaunchError) as caught:
         create(name)
 

@@ -46,6 +46,17 @@ def test_where_nobody_can_be_named_all_go_back(stage: Stage) -> None:
     assert [f.target for f in stage.events(FaultDetected)] == ["all nodes"]
 
 
+def test_a_successor_knows_who_was_convicted(stage: Stage) -> None:
+    stage.start()
+    fail(stage, ranks=(1,), good_step=4)
+    stage.replace_coordinator()
+    assert stage.coordinator._avoid == {"b"}
+    for name in "abc":
+        stage[name].say()
+    stage.wait(1.1)
+    assert len(stage.events(FaultDetected)) == 1
+
+
 def work_on(stage: Stage, windows: int) -> None:
     for number, name in enumerate("ab"):
         node = stage[name]
@@ -73,6 +84,11 @@ def test_a_straggler_hands_over_to_a_spare_if_the_recipe_wants_it(stage: Stage) 
     for windows in range(5):
         work_on(stage, windows)
     assert stage["a"].told.pause == stage["a"].assignment.generation
+    stage.replace_coordinator()
+    assert stage.coordinator._avoid == {"b"}
+    for name in "abc":
+        stage[name].say()
+    stage.wait(1.1)
     for number, name in enumerate("ab"):
         node = stage[name]
         workers = WorkersStatus(generation=node.assignment.generation, state="stopped", step=64)

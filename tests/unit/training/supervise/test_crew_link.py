@@ -50,6 +50,7 @@ class Scene:
                     world_size=len(self.crew.workers),
                     store=Address(host="127.0.0.1", port=1),
                     restore_step=step,
+                    verified=step - 1,
                     restore_from="memory",
                     restore_segment=0,
                 )
@@ -86,7 +87,7 @@ def test_standbys_become_ready_are_promoted_and_stop(tmp_path: Path) -> None:
             assert not scene.crew.ready and scene.crew.store_port
             await scene.until(lambda: scene.crew.ready)
             scene.promote(step=5)
-            assert (scene.crew.step, scene.crew.state) == (5, "running")
+            assert (scene.crew.step, scene.crew.verified, scene.crew.state) == (5, 4, "running")
             scene.crew.send_all(StopRequested())
             await scene.until(lambda: scene.crew.state == "stopped")
 

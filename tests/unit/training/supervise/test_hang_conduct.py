@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from paceline.spec.events import EVERYBODY, AnyEvent, FaultClassified, FaultDetected
 from paceline.spec.job import Timeouts
 from paceline.supervise.conduct import Conduct
 from paceline.supervise.hang import HangWatch, percentile
 from paceline.supervise.membership import SILENT_CORRUPTION, Fault
 from paceline.supervise.protocol import RankProgress, WorkersStatus
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Clock:
@@ -135,3 +140,25 @@ def test_a_convicted_node_is_avoided_at_once_and_for_good(clock: Clock) -> None:
     conduct.note([wrong], progressed=True)
     clock.now += 24 * 3600.0
     assert conduct.avoid == {"a"}
+
+
+def test_a_successor_takes_the_record_over(clock: Clock) -> None:
+    def told(kind: type[FaultDetected | FaultClassified], target: str, ago: float, **said: str) -> AnyEvent:
+        common = {"monotonic_ns": 0, "run": "test", "producer": "coordinator", "fault": "x", "target": target}
+        return kind.model_validate({**common, "time": NOW - timedelta(seconds=ago), **said})
+
+    earlier = [
+        told(FaultClassified, "a", 7200, fault_class=SILENT_CORRUPTION),
+        told(FaultClassified, "b", 3000, fault_class="worker_failed"),
+        told(FaultClassified, "b", 60, fault_class="worker_failed"),
+        told(FaultClassified, "c", 4000, fault_class="worker_failed"),
+        told(FaultClassified, "c", 60, fault_class="worker_failed"),
+        *(told(FaultClassified, EVERYBODY, ago, fault_class=SILENT_CORRUPTION) for ago in (20, 10)),
+        *(told(FaultDetected, "d", 100 + ago, evidence="boom", traceback=TRACE) for ago in range(9)),
+    ]
+    conduct = Conduct(clock)
+    conduct.recall(earlier, NOW)
+    assert conduct.avoid == {"a", "b"}
+    conduct.note([failure("d", traceback=TRACE)], progressed=True)
+    verdict = conduct.verdict([failure("d", traceback=TRACE)])
+    assert verdict is not None and "failed 10 times within an hour" in verdict.message

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from paceline.spec.health import Finding, Result
 from paceline.supervise.membership import (
+    Fault,
     NodeView,
     Waiting,
     choose_buddies,
@@ -78,8 +80,9 @@ def first() -> Assignment:
     return assignment
 
 
-def failed(generation: int) -> WorkersStatus:
-    return WorkersStatus(generation=generation, state="failed", step=3, error=Failure(message="boom"))
+def failed(generation: int, traceback: str | None = None) -> WorkersStatus:
+    error = Failure(message="boom", traceback=traceback)
+    return WorkersStatus(generation=generation, state="failed", step=3, error=error)
 
 
 def test_the_first_generation_takes_what_it_needs_and_leaves_spares() -> None:
@@ -122,13 +125,13 @@ def test_the_newest_whole_step_wins_not_the_newest_step() -> None:
 
 def test_a_newer_durable_checkpoint_beats_older_memory() -> None:
     statuses = [view("a", shards=(held(0, 7), held(1, 7))).status]
-    assert choose_restore(None, statuses, 20) == Restore(source="manifest", step=20)
+    assert choose_restore(None, statuses, 20) == Restore(source="manifest", step=20, verified=20)
     assert choose_restore(None, statuses, 7).source == "memory"
 
 
 def test_a_rank_that_nobody_holds_sends_everyone_to_the_durable_checkpoint() -> None:
     statuses = [view("a", shards=(held(0, 7),)).status]
-    assert choose_restore(None, statuses, 4) == Restore(source="manifest", step=4)
+    assert choose_restore(None, statuses, 4) == Restore(source="manifest", step=4, verified=4)
     assert choose_restore(None, statuses, None) == Restore(source="nothing")
 
 
@@ -150,6 +153,43 @@ def test_a_worker_that_fails_alone_is_named_with_its_words() -> None:
     found = find_faults(first(), views(view("a"), view("b", workers=failed(0))))
     assert not isinstance(found, Waiting)
     assert [(f.node, f.fault_class, f.evidence) for f in found] == [("b", "worker_failed", "boom")]
+
+
+def test_an_exception_may_be_all_that_is_felt_of_a_peer_that_was_killed() -> None:
+    felt = replace(view("a", workers=failed(0, "lost my peer")), failed_at=1.0, settled=False)
+    assert isinstance(find_faults(first(), views(felt, view("b"))), Waiting)
+    for peer in (view("b", workers=failed(0)), view("b", present=False)):
+        [fault] = found_in(felt, peer)
+        assert fault.node == "b"
+    [alone] = found_in(replace(felt, settled=True), view("b"))
+    assert (alone.node, alone.traceback) == ("a", "lost my peer")
+
+
+def test_of_exceptions_the_first_is_the_cause() -> None:
+    late = replace(view("a", workers=failed(0, "lost my peer")), failed_at=1.1, settled=False)
+    early = replace(view("b", workers=failed(0, "a bug")), failed_at=1.0, settled=False)
+    assert [fault.node for fault in found_in(late, early)] == ["b"]
+
+
+def found_in(*items: NodeView) -> list[Fault]:
+    found = find_faults(first(), views(*items))
+    assert not isinstance(found, Waiting)
+    return found
+
+
+def test_what_comes_from_memory_brings_along_how_far_it_was_verified() -> None:
+    """Between two looks of the sentinel a worker is lost: the next generation must not take its state as right."""
+    looked = [
+        view(name, shards=(held(rank, 8),), workers=WorkersStatus(generation=0, state="failed", step=8, verified=5))
+        for rank, name in enumerate("ab")
+    ]
+    statuses = [each.status for each in looked]
+    restored = choose_restore(first(), statuses, None)
+    assert (restored.source, restored.step, restored.verified) == ("memory", 8, 5)
+    again = first().model_copy(update={"generation": 1, "restore": restored})
+    assert choose_restore(again, statuses, None).verified == 5, "those of generation 1 have not been heard yet"
+    assert choose_restore(again, statuses, 7).verified == 7, "what is durable was found right"
+    assert choose_restore(again, statuses, None, good_step=5) == Restore(source="nothing")
 
 
 def test_failures_of_an_older_generation_do_not_count() -> None:
@@ -182,7 +222,7 @@ def test_snapshots_of_two_generations_never_make_one_state() -> None:
     """Node z, away since generation 0, comes back with its step 9; generation 1 has run step 9 again since."""
     second = first().model_copy(update={"generation": 2, "restore": Restore(source="memory", step=9)})
     statuses = [view("z", shards=(held(0, 9, 0),)).status, view("b", shards=(held(1, 9, 1), held(1, 8, 1))).status]
-    assert choose_restore(second, statuses, 4) == Restore(source="manifest", step=4)
+    assert choose_restore(second, statuses, 4) == Restore(source="manifest", step=4, verified=4)
 
 
 def test_a_suspected_buddy_is_not_given_up() -> None:

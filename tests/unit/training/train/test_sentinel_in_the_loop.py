@@ -46,6 +46,7 @@ class World:
             self,  # type: ignore[arg-type]
             LAYOUT,
             rank=0,
+            verified=0,
             passes=lambda step, data_rank: [f"passes of {data_rank}"],  # type: ignore[list-item]
             reload=self.reload,
             journal=Journal(directory, run="test", producer="rank-0", node="node-0", rank=0),
@@ -119,6 +120,17 @@ def test_altered_state_ends_the_generation_at_the_last_step_that_was_right(world
     assert (found.value.corruption.ranks, found.value.corruption.good_step) == ((0,), 1)
     assert at.diary[-1] == "step 2 watched 0", "nothing is sealed after it"
     assert at.judged() == ["convicted"]
+
+
+def test_what_a_generation_starts_from_is_not_right_before_it_was_looked_at(world: Callable[..., World]) -> None:
+    at = world(every=5)
+    at.sentinel.verified = 5
+    at.sentinel.begin(8)
+    at.step(8)
+    at.step(9)
+    with pytest.raises(CorruptionFound) as found:
+        at.step(10, (HONEST[0], replace(HONEST[1], altered=True)))
+    assert found.value.corruption.good_step == 5
 
 
 def test_work_that_differs_is_done_again_and_its_doer_convicted(world: Callable[..., World]) -> None:

@@ -12,6 +12,7 @@ class FileBitFlip(FaultClass):
     breaks = "a bit flips in a file of the newest checkpoint, and all nodes that train are lost"
     then = "the checkpoint is refused, and the one before it is taken"
     signs = ("checkpoint.rejected",)
+    patience = 150.0  # a lease has to pass, and checkpoints to be read
 
     def strike(self, field: Field, rng: Random) -> None:
         def flip(content: bytearray) -> None:

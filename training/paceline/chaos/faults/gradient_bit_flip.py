@@ -1,4 +1,4 @@
-"""Silent corruption in computing: a bit of one rank's gradients is another one before the update."""
+"""Silent corruption in computing: a bit of a gradient is another one on its way through one rank's backward."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from paceline.chaos.orders import Deed, Order
 
 class GradientBitFlip(FaultClass):
     leg = Leg.REPLICAS
-    breaks = "one of the 32 bits of one element of one rank's gradients flips before the update"
-    then = "its replica disagrees: the node is convicted and left out, and the run goes back to a verified state"
-    patience = 20.0
+    breaks = "one of the upper 16 bits of one element of a gradient flips in one rank's backward"
+    then = "a partner gets another result: the step is taken again, and the node whose result stands alone is left out"
 
     def strike(self, field: Field, rng: Random) -> None:
         field.order(
             field.member(rng),
-            Order(deed=Deed.FLIP_GRADIENT, element=rng.randrange(1 << 30), bit=rng.randrange(32)),
+            Order(deed=Deed.FLIP_GRADIENT, element=rng.randrange(1 << 30), bit=rng.randrange(16, 32)),
         )

@@ -1,4 +1,4 @@
-"""Silent corruption at rest: a bit of the live parameters of one rank is another one after an update."""
+"""Silent corruption at rest: a bit of the live parameters of one rank is another one than it was."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from paceline.chaos.orders import Deed, Order
 
 class ParameterBitFlip(FaultClass):
     leg = Leg.REPLICAS
-    breaks = "one of the 32 bits of one parameter of one rank flips after an update"
-    then = "its replica disagrees: the node is convicted and left out, and the run goes back to a verified state"
-    patience = 20.0
+    breaks = "one of the 32 bits of one parameter of one rank flips between two updates"
+    then = "the rank finds it before the update: its node is left out, and the run goes back to a verified state"
 
     def strike(self, field: Field, rng: Random) -> None:
         field.order(

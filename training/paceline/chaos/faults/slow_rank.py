@@ -9,16 +9,15 @@ from paceline.chaos.field import Field
 from paceline.chaos.orders import SLOW_STEPS, Deed, Order
 
 _SECONDS_A_LAYER = 0.01
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 300.0
 
 
 class SlowRank(FaultClass):
     leg = Leg.REPLICAS
-    breaks = "every layer of one rank takes 10 ms longer, for 40 steps"
+    breaks = "every layer of one rank takes 10 ms longer, for 64 steps"
     then = "the rank is named as the slow one; nothing is restarted"
     signs = ("straggler.found",)
     heals = False
-    patience = 20.0
 
     def strike(self, field: Field, rng: Random) -> None:
         step = field.step

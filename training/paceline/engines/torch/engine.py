@@ -6,21 +6,22 @@ A world of one runs the same code as any other.
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import ClassVar, cast
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from paceline.engines.base import Capabilities, Device, Engine, LogicalShard, MicroBatch, RankContext, StepOut, Watch
+from paceline.engines.figures import Scalar, describe
 from paceline.engines.objectives.base import Objective
 from paceline.engines.objectives.registry import objective
+from paceline.engines.rehearsal import Tokens, shortened
 from paceline.engines.torch.accumulation import Accumulation
 from paceline.engines.torch.mesh import Mesh
 from paceline.engines.torch.optimizer import ShardedAdamW
@@ -33,13 +34,10 @@ from paceline.engines.torch.state import logical, place
 from paceline.engines.torch.witness import Witness
 from paceline.engines.watch import WORDS
 from paceline.models.blueprint import Blueprint
-from paceline.models.layers import LayerFactory
 from paceline.models.lora import compress
 from paceline.models.registry import blueprint
 from paceline.plan.layout import Layout, derive
 from paceline.recipe.schema import Parallelism, Recipe
-
-_REHEARSED_LAYERS = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +52,11 @@ class _Group:
     def device(self) -> torch.device:
         return torch.device(self.mesh.data.device_type)
 
+    @property
+    def integers(self) -> torch.device:
+        """Where 64-bit integers are summed: Neuron's compiler makes them narrower."""
+        return torch.device("cpu") if self.device.type == "neuron" else self.device
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Training:
@@ -65,21 +68,6 @@ class _Training:
     optimizer: ShardedAdamW
     witness: Witness
     pace: Pace | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Scalar:
-    tensor: torch.Tensor
-
-    def result(self) -> float:
-        return self.tensor.item()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Tokens:
-    inputs: torch.Tensor
-    targets: torch.Tensor
-    documents: torch.Tensor | None = None
 
 
 class TorchEngine(Engine):
@@ -95,7 +83,7 @@ class TorchEngine(Engine):
 
     def capabilities(self) -> Capabilities:
         return Capabilities(
-            accelerators=("cpu", "cuda"),
+            accelerators=("cpu", "cuda", "neuron"),
             axes=("pp", "dp_replicate", "dp_shard", "cp", "ep", "tp"),
             precisions=("float32", "bfloat16") + (("float8",) if has_float8() else ()),
         )
@@ -109,11 +97,11 @@ class TorchEngine(Engine):
         try:
             mesh = Mesh.of(derive(recipe, 1), join_alone())
             self._group = _Group(recipe=recipe, vocabulary=vocabulary, mesh=mesh)
-            self._build(_shortened(blueprint(recipe.model, vocabulary)), initialise=True)
+            self._build(shortened(blueprint(recipe.model, vocabulary)), initialise=True)
             with self.frozen():
                 pass  # it has first values of its own
             zeros = torch.zeros(recipe.batch.micro_sequences, recipe.data.sequence_length, dtype=torch.int64)
-            passes = [_Tokens(inputs=zeros, targets=zeros)] * 2  # the first without, the last with reduction
+            passes = [Tokens(inputs=zeros, targets=zeros)] * 2  # the first without, the last with reduction
             no_totals = np.zeros(1, dtype=np.int64)
             self.seal()
             step = self.train_step(
@@ -202,7 +190,7 @@ class TorchEngine(Engine):
         # no rank leaves a sum before all have entered it: this is the fence that the protocol promises
         sums = torch.cat((means, training.optimizer.squared_gradient_norm().unsqueeze(0)))
         dist.all_reduce(sums)
-        words = torch.tensor(totals, device=group.device)
+        words = torch.tensor(totals, device=group.integers)
         if watch is not None:
             words = torch.cat((words, training.witness.testify(terms.loss, own, partners)))
         dist.all_reduce(words)
@@ -214,12 +202,12 @@ class TorchEngine(Engine):
         )
         summed = words.cpu().numpy()
         return StepOut(
-            loss=_Scalar(tensor=sums[0]),
-            gradient_norm=_Scalar(tensor=gradient_norm),
+            loss=Scalar(tensor=sums[0]),
+            gradient_norm=Scalar(tensor=gradient_norm),
             totals=summed[: len(totals)],
             testimonies=summed[len(totals) :].reshape(-1, WORDS) if watch is not None else None,
             compute_seconds=training.pace,
-            metrics={name: _Scalar(tensor=sums[number]) for number, name in enumerate(terms.metrics, start=1)},
+            metrics={name: Scalar(tensor=sums[number]) for number, name in enumerate(terms.metrics, start=1)},
         )
 
     def _count(self, microbatches: Sequence[MicroBatch]) -> Tensor:
@@ -254,16 +242,11 @@ class TorchEngine(Engine):
         return every.flatten().cpu().numpy()
 
     def device(self) -> Device:
-        device = self._joined.device
-        if device.type == "cuda":
-            name = torch.cuda.get_device_name(device)
-            return Device(name=name, peak_memory_bytes=torch.cuda.max_memory_allocated(device))
-        kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return Device(name="cpu", peak_memory_bytes=kibibytes * 1024)
+        return describe(self._joined.device)
 
     def sync(self) -> None:
-        if self._joined.device.type == "cuda":
-            torch.cuda.synchronize(self._joined.device)
+        if self._joined.device.type != "cpu":
+            getattr(torch, self._joined.device.type).synchronize(self._joined.device)
 
     def teardown(self) -> None:
         self._training = None
@@ -279,16 +262,3 @@ class TorchEngine(Engine):
     def _built(self) -> _Training:
         assert self._training is not None, "build comes first"
         return self._training
-
-
-def _shortened(plan: Blueprint) -> Blueprint:
-    """The same with its first layers only. The others cost what these have paid; and a standby has no room for a
-    whole model, nor the time, while the others train."""
-
-    def build(layers: LayerFactory) -> nn.Module:
-        model = plan.build(layers)
-        decoder = model.get_submodule("model")
-        decoder.layers = cast(nn.ModuleList, decoder.layers)[:_REHEARSED_LAYERS]
-        return model
-
-    return replace(plan, build=build)

@@ -101,7 +101,8 @@ def _stage(
     activation_checkpointing.apply(model, plan, recipe.compute)
     if recipe.compute.compile:
         for unit in plan.unit_modules(model):
-            unit.compile()
+            # Neuron's own backend knows no dynamic shapes
+            unit.compile(**({"backend": "neuron", "dynamic": False} if mesh.data.device_type == "neuron" else {}))
     data_parallel.apply(model, plan, mesh, holdings, policy)
     return Stage(index=index, model=model, holdings=holdings)
 

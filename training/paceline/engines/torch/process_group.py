@@ -1,4 +1,5 @@
-"""Join and leave the default process group of torch: gloo on CPU, NCCL on CUDA."""
+"""Join and leave the default process group of torch: gloo on CPU, NCCL on CUDA, and on Neuron that of its own PyTorch,
+which nobody has run this on yet (docs/concepts/neuron.md)."""
 
 from __future__ import annotations
 
@@ -8,9 +9,17 @@ from torch.distributed import HashStore, PrefixStore, Store, TCPStore  # type: i
 
 from paceline.engines.base import RankContext
 
+# on Neuron every new shape of a collective is a new graph: objects and tensors of the host go by gloo
+_BACKENDS = {"cpu": "gloo", "cuda": "nccl", "neuron": "cpu:gloo,neuron:neuron"}
+
 
 def join(context: RankContext) -> str:
-    """Meet the peers of `context`'s generation; the type of the device that this rank has.
+    """Meet the peers of `context`'s generation; the type of the device that this rank has."""
+    return _open(meet(context), context.rank, context.world_size)
+
+
+def meet(context: RankContext) -> Store:
+    """The store in which the peers of `context`'s generation find each other.
 
     Keys in the store are prefixed by the generation: addresses of peers that died must not be found by those that
     follow (torchrun drops such a prefix, and its gloo jobs then cannot restart).
@@ -25,7 +34,7 @@ def join(context: RankContext) -> str:
         wait_for_workers=False,
         master_listen_fd=meeting.listen_fd if serves else None,
     )
-    return _open(PrefixStore(f"generation-{context.generation}", store), context.rank, context.world_size)
+    return PrefixStore(f"generation-{context.generation}", store)
 
 
 def join_alone() -> str:
@@ -40,8 +49,16 @@ def leave() -> None:
 
 
 def _open(store: Store, rank: int, world_size: int) -> str:
-    on_cuda = torch.cuda.is_available()
-    if on_cuda:
-        torch.cuda.set_device(rank % torch.cuda.device_count())  # ranks of one node are neighbours
-    dist.init_process_group("nccl" if on_cuda else "gloo", store=store, rank=rank, world_size=world_size)
-    return "cuda" if on_cuda else "cpu"
+    device = accelerator()
+    if device != "cpu":
+        driver = getattr(torch, device)
+        driver.set_device(rank % driver.device_count())  # ranks of one node are neighbours
+    dist.init_process_group(_BACKENDS[device], store=store, rank=rank, world_size=world_size)
+    return device
+
+
+def accelerator() -> str:
+    """The type of this machine's devices; its driver is `torch.<type>`, which torch-neuronx adds for `neuron`."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "neuron" if hasattr(torch, "neuron") and torch.neuron.is_available() else "cpu"

@@ -28,11 +28,11 @@ class Witness:
 
     def seal(self) -> None:
         """Remember the state as it is now."""
-        self._sealed = fingerprint(self._state)
+        self._sealed = self._now()
 
     def altered(self) -> Tensor:
         """Whether the state is not as it was sealed, a boolean scalar."""
-        return fingerprint(self._state) != self._seal
+        return self._now() != self._seal
 
     def trace(self, passes: Callable[[], Terms]) -> tuple[Terms, Tensor]:
         """What `passes` sums up to, and the fingerprint of its loss and of their gradients."""
@@ -46,6 +46,9 @@ class Witness:
         words = (self._seal, self.altered().long(), fingerprint([loss]), nothing if passes is None else passes)
         rows[dist.get_rank()] = torch.stack((*words, *partners))
         return rows.flatten()
+
+    def _now(self) -> Tensor:
+        return fingerprint(self._state).to(self._device)  # an engine may keep its state elsewhere
 
     @property
     def _seal(self) -> Tensor:

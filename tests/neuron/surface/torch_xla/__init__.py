@@ -1,0 +1,1 @@
+"""Stands in for torch-xla on a CPU: see README.md beside it."""

@@ -1,0 +1,27 @@
+"""How far a generation is, by what its members say of their workers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from paceline.supervise.membership import NodeView
+from paceline.supervise.protocol import Assignment, NodeStatus, WorkersStatus
+
+
+def workers_of(assignment: Assignment, views: Mapping[str, NodeView]) -> list[WorkersStatus]:
+    """What the members say of their workers in this generation."""
+    said = [views[m.node].status.workers for m in assignment.members if m.node in views]
+    return [w for w in said if w is not None and w.generation == assignment.generation]
+
+
+def has_paused(assignment: Assignment, views: Mapping[str, NodeView]) -> bool:
+    """Whether all workers ended after the same step, and not all because the schedule did."""
+    workers = workers_of(assignment, views)
+    ended = {w.state for w in workers}
+    return len(workers) == len(assignment.members) and "stopped" in ended and ended <= {"stopped", "completed"}
+
+
+def furthest(assignment: Assignment, statuses: Iterable[NodeStatus]) -> int:
+    """The last step that the generation is known to have done, or to have begun from."""
+    workers = [status.workers for status in statuses if status.workers is not None]
+    return max([assignment.restore.step, *(w.step for w in workers if w.generation == assignment.generation)])
