@@ -95,7 +95,7 @@ class Batch:
             update={
                 "coordinator_host": address_towards(others[0]) if others else "127.0.0.1",
                 "coordinator_port": free_port(),
-                "first_generation": next_generation(Path(job.journal)),
+                "first_generation": next_generation(Follower(Path(job.journal)).poll()),
             }
         )
         draft = path.with_suffix(".draft")
