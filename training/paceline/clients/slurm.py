@@ -26,9 +26,8 @@ class SlurmNode(Record):
 
 
 class SlurmJob(Record):
-    """A job as `scontrol` shows it. `state` is PENDING, RUNNING, COMPLETED, ...; `nodes` is how many it has, or asks
-    for; `hosts` is their list, such as node[1-3]; `restarts` is how often it was requeued; `reason` is why it does not
-    run."""
+    """A job as `scontrol` shows it. `state` is PENDING, RUNNING, COMPLETED, ..., `reason` why it does not run; `nodes`
+    is how many it has, or asks for, `hosts` their list, such as node[1-3]; `restarts` how often it was requeued."""
 
     number: int
     state: str

@@ -53,12 +53,11 @@ _STANDBY_PATIENCE_SECONDS = 2.0
 
 
 class NodeSupervisor:
-    """One node of one run."""
+    """One node of one run. `health` is where the node's agent is heard, if not in `directory`."""
 
     def __init__(
         self, job_file: Path, node: str, host: str, directory: Path, token: str, *, health: Path | None = None
     ) -> None:
-        """`health` is where the node's agent is heard, if not in `directory`."""
         self.job = JobSpec.model_validate_json(job_file.read_text(encoding="utf-8"))
         self.node, self.host, self.directory = node, host, directory
         self._job_file, self._token = job_file, token
@@ -66,8 +65,8 @@ class NodeSupervisor:
         self.journal = Journal(Path(self.job.journal), run=self.job.run, producer=node, node=node)
         self.memory = NodeMemory(node, self.job.workers_per_node)
         self._left = asyncio.Event()
-        self._lease = Lease(self.job.timeouts.lease)
-        self._line = Line(self.job, token, self.status, self._reconcile, self._lease)
+        self.lease = Lease(self.job.timeouts.lease)
+        self._line = Line(self.job, token, self.status, self._reconcile, self.lease)
         self._persister = Persister(self.job.checkpoints, self.journal, self._line.report_soon)
         self._replicator = Replicator(self.memory, self.journal, token, self._persister.released)
         self._server = peer.PeerServer(host, self.memory, token)
@@ -96,7 +95,7 @@ class NodeSupervisor:
         staging = guarded(self._stage())
         reporting = guarded(self._line.keep())
         hearing = guarded(hear_health(self._health_socket, self._health_says))
-        watching = guarded(self._lease.watch(self._stop_unheard))
+        watching = guarded(self.lease.watch(self._stop_unheard))
         await self._left.wait()
         self._replicator.stop()
         for task in (staging, reporting, hearing, watching, self._adopting, self._inspecting):
@@ -109,11 +108,6 @@ class NodeSupervisor:
                 crew.kill()
                 await crew.bury()
         self._server.close()
-
-    @property
-    def unheard(self) -> bool:
-        """Whether no coordinator has heard this node for as long as its lease."""
-        return self._lease.left <= 0
 
     def request_leave(self) -> None:
         """This node's capacity ends: hand over after the current step and go; asked again, go now."""
@@ -185,7 +179,7 @@ class NodeSupervisor:
 
     def status(self) -> NodeStatus:
         """All that the coordinator needs to know, now."""
-        free = self._staged and not self._is_adopting and self._lease.left > 0
+        free = self._staged and not self._is_adopting and self.lease.left > 0
         ready = free and self._standby is not None and self._standby.ready
         return NodeStatus(
             node=self.node,
@@ -294,7 +288,7 @@ class NodeSupervisor:
         """Others may have been given this generation's place: train no more until a coordinator says so."""
         if self._active is not None and self._active.state == "running":
             self._leave_generation()
-            self._unpromoted = Failure(message=f"no coordinator heard this node for {self._lease.seconds:g} s")
+            self._unpromoted = Failure(message=f"no coordinator heard this node for {self.lease.seconds:g} s")
             self._line.report_soon()
 
     async def _adopt(self, assignment: Assignment, *, after: asyncio.Task[None] | None) -> None:
@@ -329,7 +323,7 @@ class NodeSupervisor:
 
     def _promote(self, assignment: Assignment, member: Member, segments: list[int]) -> None:
         crew = self._standby
-        if self._lease.left <= 0:
+        if self.lease.left <= 0:
             self._unpromoted = Failure(message="no coordinator heard this node any more when it was to begin")
             return
         if crew is None or not crew.ready:

@@ -30,7 +30,7 @@ from paceline.launch.slurm.node import ENV_FIRST_NODE
 from paceline.spec.errors import ClusterError, LaunchError, PacelineError
 from paceline.spec.events import AnyEvent, FaultClassified, GenerationOpened, RunFinished
 from paceline.spec.job import JobSpec
-from paceline.supervise.herald import next_generation, told_before
+from paceline.supervise.herald import next_generation
 
 _POLL_SECONDS = 0.1
 _ASK_SLURM_SECONDS = 1.0
@@ -95,7 +95,7 @@ class Batch:
             update={
                 "coordinator_host": address_towards(others[0]) if others else "127.0.0.1",
                 "coordinator_port": free_port(),
-                "first_generation": next_generation(told_before(Path(job.journal))),
+                "first_generation": next_generation(Follower(Path(job.journal)).poll()),
             }
         )
         draft = path.with_suffix(".draft")

@@ -67,7 +67,7 @@ async def _requeue_if_orphaned(supervisor: NodeSupervisor, slurm: SlurmCommands,
     first = os.environ[ENV_FIRST_NODE]
     while True:
         await asyncio.sleep(_ASK_SLURM_SECONDS)
-        if not supervisor.unheard:
+        if supervisor.lease.left > 0:
             continue
         with contextlib.suppress(ClusterError):  # slurmctld is away, or somebody was quicker
             job = await asyncio.to_thread(slurm.job, number)
