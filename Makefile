@@ -27,8 +27,8 @@ setup: ## the environment, pinned packages, PyTorch and the CDK CLI; skips what 
 demo: setup ## the main job: deploy to an embedded AWS, train, lose a node, heal, report
 	@$(BIN)/paceline demo
 
-test: test-unit ## all tests: unit, contract, snapshot, integration, chaos
-	$(BIN)/pytest --durations=10 tests/integration tests/chaos
+test: test-unit ## all tests: unit, contract, snapshot, integration, neuron, chaos
+	$(BIN)/pytest --durations=10 tests/integration tests/neuron tests/chaos
 
 test-unit: setup ## the fast tests: unit, contract, snapshot
 	$(BIN)/pytest --durations=10 --numprocesses=2 tests/unit tests/contract tests/snapshot
