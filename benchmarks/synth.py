@@ -43,9 +43,9 @@ PEER_COMMAND = [str(PEERS / f"parallelcluster{name}") for name in (".py", ".yaml
 
 def copy_with_teams(directory: Path, count: int) -> None:
     """The app with `count` teams."""
-    directory.mkdir()
-    for name in ("app.py", "cdk.json"):
-        shutil.copy(ROOT / name, directory)
+    (directory / "images").mkdir(parents=True)
+    for name in ("app.py", "cdk.json", "images/versions.toml"):
+        shutil.copy(ROOT / name, directory / name)
     parameters = directory / "stacks" / "parameters"
     shutil.copytree(ROOT / "stacks", directory / "stacks", ignore=shutil.ignore_patterns("__pycache__"))
     texts = {name: (parameters / f"{name}.yaml").read_text(encoding="utf-8") for name in SHIPPED}

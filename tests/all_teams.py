@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from paceline.local.aws.server import EmbeddedAws
 from paceline.local.cdk import Cdk, StackResult
 from stacks.settings import Parameters
 from stacks.teams import read_teams
+from tests.shipped_teams import copy_app
 
 ROOT = Path(__file__).parents[1]
 ACCOUNT = "123456789012"
@@ -138,10 +138,7 @@ def _ids(client: Any, operation: str, parameters: Mapping[str, str], expression:
 
 def copy_of_the_app(repository: Path) -> None:
     """The app and its teams, which can be destroyed: their lifecycle is disposable."""
-    repository.mkdir()
-    for name in ("app.py", "cdk.json"):
-        shutil.copy(ROOT / name, repository)
-    shutil.copytree(ROOT / "stacks", repository / "stacks", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_app(repository)
     (repository / "node_modules").symlink_to(ROOT / "node_modules")
     for path in SHIPPED:
         given = path.read_text(encoding="utf-8").replace("\nlifecycle: disposable\n", "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -10,11 +11,20 @@ from typing import Any
 
 import pytest
 
-PARAMETERS = Path(__file__).parents[1] / "stacks" / "parameters"
+ROOT = Path(__file__).parents[1]
+PARAMETERS = ROOT / "stacks" / "parameters"
 TEAMS = sorted(path.stem for path in PARAMETERS.glob("*.yaml") if path.stem != "platform")
 
 Templates = dict[str, Any]
 Synthesize = Callable[[str], Templates]
+
+
+def copy_app(directory: Path) -> None:
+    """The files that app.py reads."""
+    shutil.copytree(ROOT / "stacks", directory / "stacks", ignore=shutil.ignore_patterns("__pycache__"))
+    (directory / "images").mkdir()
+    for name in ("app.py", "cdk.json", "images/versions.toml"):
+        shutil.copy(ROOT / name, directory / name)
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.shipped_teams import copy_app
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,11 +33,7 @@ def run_app(root: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The files that app.py reads."""
-    for name in ("app.py", "cdk.json"):
-        shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "stacks", tmp_path / "stacks")
-    (tmp_path / "images").mkdir()
-    shutil.copy(ROOT / "images" / "versions.toml", tmp_path / "images")
+    copy_app(tmp_path)
     return tmp_path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 
 from paceline.local.aws.server import EmbeddedAws
 from paceline.local.cdk import Cdk
+from tests.shipped_teams import copy_app
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -72,11 +72,9 @@ class Account:
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     directory = tmp_path_factory.mktemp("teardown")
     checkout = directory / "checkout"
-    shutil.copytree(ROOT / "stacks", checkout / "stacks", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_app(checkout)
     for name in ("vision", "speech", "hyperpod-eks", "hyperpod-slurm"):
         (checkout / "stacks" / "parameters" / f"{name}.yaml").unlink()
-    for name in ("app.py", "cdk.json"):
-        shutil.copy(ROOT / name, checkout)
     (checkout / "node_modules").symlink_to(ROOT / "node_modules")
     with EmbeddedAws(directory / "run", account=ACCOUNT, region=REGION) as aws:
         yield Account(checkout, aws)
