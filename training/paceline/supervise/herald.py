@@ -16,6 +16,7 @@ from paceline.spec.events import (
     EVENT,
     ActionDecided,
     AnyEvent,
+    CorruptionJudged,
     FaultClassified,
     FaultDetected,
     GenerationOpened,
@@ -60,6 +61,10 @@ class Herald:
     def faults(self, generation: int, faults: Sequence[Fault]) -> bool:
         """`faults` broke `generation`; whether they are the first of it, and so the cause."""
         first = generation not in {known for known, _ in self._reported}
+        if first and faults and (found := faults[0].corruption) is not None:
+            # not by a worker, whose end may come before its word
+            said = found.model_dump(exclude={"ranks"})
+            self._journal.emit(CorruptionJudged, outcome="convicted", guilty_ranks=found.ranks, **said)
         for fault in faults:
             if (generation, fault.where) not in self._reported:
                 said = {"fault": fault.fault, "target": fault.where}

@@ -12,6 +12,7 @@ from paceline.spec.events import EVERYBODY
 from paceline.supervise.protocol import (
     Address,
     Assignment,
+    Corruption,
     HeldShard,
     Member,
     NodeStatus,
@@ -41,14 +42,18 @@ class NodeView:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
     """Why a generation cannot go on. `node` is None where nobody can be named; `traceback` is that of a worker's own
-    exception. The state of steps after `good_step` is not to be used; None: all of it may be."""
+    exception. `corruption` is what the sentinel found: the state of steps after its `good_step` is not to be used."""
 
     node: str | None
     fault: str
     fault_class: str
     evidence: str
     traceback: str | None = None
-    good_step: int | None = None
+    corruption: Corruption | None = None
+
+    @property
+    def good_step(self) -> int | None:
+        return self.corruption.good_step if self.corruption is not None else None
 
     @property
     def where(self) -> str:
@@ -134,7 +139,7 @@ def _corrupted(assignment: Assignment, status: NodeStatus) -> list[Fault]:
             fault="silent corruption",
             fault_class=SILENT_CORRUPTION,
             evidence=found.reason,
-            good_step=found.good_step,
+            corruption=found,
         )
         for node in nodes or [None]
     ]

@@ -21,8 +21,12 @@ STARTING = "start"  # the cause of a run's first generation
 
 class Corruption(Record):
     """State or work of `ranks` is not what it must be; none are named where it cannot be told whose. The state after
-    `good_step` is known to be right, later ones are not."""
+    `good_step` is known to be right, later ones are not. `subject` and `suspicion` are those of the event that tells
+    of `step` (spec.events.CorruptionJudged)."""
 
+    step: int
+    subject: Literal["state", "work"]
+    suspicion: str
     ranks: tuple[int, ...]
     good_step: int
     reason: str

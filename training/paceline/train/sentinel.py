@@ -132,21 +132,26 @@ class Sentinel:
         self._sealed = step
 
     def _found(self, subject: Subject, step: int, suspicion: str, wrong: Judgement) -> CorruptionFound:
-        self._tell(subject, step, suspicion, wrong.outcome, wrong.reason, wrong.ranks)
-        reason = f"step {step + 1}: {wrong.reason}"
-        return CorruptionFound(Corruption(ranks=wrong.ranks, good_step=self.verified, reason=reason))
+        return CorruptionFound(
+            Corruption(
+                step=step + 1,
+                subject=subject,
+                suspicion=suspicion,
+                ranks=wrong.ranks,
+                good_step=self.verified,
+                reason=f"step {step + 1}: {wrong.reason}",
+            )
+        )
 
-    def _tell(
-        self, subject: Subject, step: int, suspicion: str, outcome: Outcome, reason: str, ranks: tuple[int, ...] = ()
-    ) -> None:
-        if self._rank == (ranks[0] if ranks else 0):
+    def _tell(self, subject: Subject, step: int, suspicion: str, outcome: Outcome, reason: str) -> None:
+        """Of what the run goes on after; the coordinator tells of the rest."""
+        if self._rank == 0:
             self._journal.emit(
                 CorruptionJudged,
                 step=step + 1,
                 subject=subject,
                 suspicion=suspicion,
                 outcome=outcome,
-                guilty_ranks=ranks,
                 reason=reason,
                 good_step=self.verified,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from paceline.spec.events import FaultClassified, FaultDetected, StragglerFound
+from paceline.spec.events import CorruptionJudged, FaultClassified, FaultDetected, StragglerFound
 from paceline.supervise.protocol import Corruption, Failure, HeldShard, RankProgress, Work, WorkersStatus
 
 Stage = Any  # of conftest.py, which importlib mode does not let tests import
@@ -16,7 +16,14 @@ def shard(rank: int, step: int) -> HeldShard:
 
 def fail(stage: Stage, ranks: tuple[int, ...], good_step: int) -> None:
     """Nodes a and b have snapshots of steps 4 and 5, and end because of what they found."""
-    found = Corruption(ranks=ranks, good_step=good_step, reason="step 6: it is not what it was")
+    found = Corruption(
+        step=6,
+        subject="state",
+        suspicion="another fingerprint",
+        ranks=ranks,
+        good_step=good_step,
+        reason="step 6: it is not what it was",
+    )
     for number, name in enumerate("ab"):
         stage[name].work(5, held=(shard(number, 5), shard(number, 4)))
     error = Failure(message=found.reason, corruption=found)
@@ -35,6 +42,8 @@ def test_a_convicted_node_gives_its_place_to_a_spare_from_the_last_step_that_is_
     [told] = stage.events(FaultDetected)
     assert (told.fault, told.target, told.evidence) == ("silent corruption", "b", "step 6: it is not what it was")
     assert [f.fault_class for f in stage.events(FaultClassified)] == ["silent_corruption"]
+    [judged] = stage.events(CorruptionJudged)
+    assert (judged.step, judged.outcome, judged.guilty_ranks, judged.good_step) == (6, "convicted", (1,), 4)
 
 
 def test_where_nobody_can_be_named_all_go_back(stage: Stage) -> None:

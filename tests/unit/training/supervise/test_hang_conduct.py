@@ -136,7 +136,7 @@ def test_a_repeat_offender_is_avoided_for_an_hour(clock: Clock) -> None:
 
 def test_a_convicted_node_is_avoided_at_once_and_for_good(clock: Clock) -> None:
     conduct = Conduct(clock)
-    wrong = Fault(node="a", fault="silent corruption", fault_class=SILENT_CORRUPTION, evidence="state", good_step=3)
+    wrong = Fault(node="a", fault="silent corruption", fault_class=SILENT_CORRUPTION, evidence="state")
     conduct.note([wrong], progressed=True)
     clock.now += 24 * 3600.0
     assert conduct.avoid == {"a"}

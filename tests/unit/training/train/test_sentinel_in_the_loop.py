@@ -119,7 +119,8 @@ def test_altered_state_ends_the_generation_at_the_last_step_that_was_right(world
         at.step(2, (replace(HONEST[0], altered=True), HONEST[1]))
     assert (found.value.corruption.ranks, found.value.corruption.good_step) == ((0,), 1)
     assert at.diary[-1] == "step 2 watched 0", "nothing is sealed after it"
-    assert at.judged() == ["convicted"]
+    assert (found.value.corruption.step, found.value.corruption.subject) == (3, "state")
+    assert at.judged() == [], "the coordinator tells of it, whose word cannot be cut off"
 
 
 def test_what_a_generation_starts_from_is_not_right_before_it_was_looked_at(world: Callable[..., World]) -> None:
