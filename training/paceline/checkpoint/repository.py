@@ -15,11 +15,12 @@ older one is taken, and the caller is told why.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
 
+from paceline.checkpoint.retention import Retention
 from paceline.clients.object_store import ObjectStore
 from paceline.spec.errors import CheckpointError
 from paceline.spec.manifest import (
@@ -176,37 +177,30 @@ class CheckpointRepository:
                 rejected(step, self.uri(step), error.problems[0].message)
         return None
 
-    def overtaken(self, keep: int, *, newest: int, every_hours: float | None = None) -> list[int]:
-        """Steps with files that `prune` would remove, newest first: all below the `keep` newest committed checkpoints
-        up to `newest`, but for one of every `every_hours`.
+    def overtaken(self, retention: Retention, *, newest: int) -> list[int]:
+        """Steps with files that `prune` would remove, newest first: what lies below the newest checkpoints that are
+        kept, committed or not, and that `retention` does not spare.
 
-        What lies above `newest` does not count: the run went back behind it because it is damaged.
+        What lies above `newest` does not count: the run went back behind it because it is damaged. A checkpoint whose
+        manifest cannot be read is spared by nothing.
         """
         committed = [step for step in self.steps() if step <= newest]
-        if not committed[:keep]:
+        if not committed:
             return []
-        below = {step for step, _ in self._files() if step < committed[:keep][-1]}
-        return sorted(below - self._milestones(committed[keep:], every_hours), reverse=True)
+        oldest = committed[: retention.newest][-1]
+        below = {step for step, _ in self._files() if step < oldest}
+        if below and retention.needs_manifests:
+            below -= retention.spared(self._readable(committed), below=oldest)
+        return sorted(below, reverse=True)
 
-    def _milestones(self, steps: Iterable[int], every_hours: float | None) -> set[int]:
-        """Of `steps`, the oldest and then each that was saved at least `every_hours` after the one before it."""
-        if every_hours is None:
-            return set()
-        kept: set[int] = set()
-        due: datetime | None = None
-        for step in sorted(steps):
-            try:
-                created = self.manifest(step).created
-            except CheckpointError:
-                continue
-            if due is None or created >= due:
-                kept.add(step)
-                due = created + timedelta(hours=every_hours)
-        return kept
+    def _readable(self, steps: Iterable[int]) -> Iterator[CheckpointManifest]:
+        for step in steps:
+            with contextlib.suppress(CheckpointError):
+                yield self.manifest(step)
 
-    def prune(self, keep: int, *, newest: int, every_hours: float | None = None) -> list[int]:
+    def prune(self, retention: Retention, *, newest: int) -> list[int]:
         """Remove the files of the steps that are `overtaken`, manifest first: none is ever half there. Returns them."""
-        steps = self.overtaken(keep, newest=newest, every_hours=every_hours)
+        steps = self.overtaken(retention, newest=newest)
         doomed = [(step, name) for step, name in self._files() if step in set(steps)]
         for step, name in sorted(doomed, key=lambda file: file[1] != MANIFEST_NAME):
             self.store.delete(f"{step_folder(step)}/{name}")

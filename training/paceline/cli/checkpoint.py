@@ -66,10 +66,15 @@ def ls(root: Root, output: OutputOption = Output.TEXT) -> None:
             manifest.run,
             str(manifest.world_size),
             f"{sum(file.bytes for file in manifest.files):,}",
+            _loss(manifest.trainer.held_out_loss),
         )
         for manifest in manifests
     ]
-    print_table(("step", "created", "run", "ranks", "bytes"), rows)
+    print_table(("step", "created", "run", "ranks", "bytes", "held-out loss"), rows)
+
+
+def _loss(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 @app.command("verify")
@@ -121,6 +126,7 @@ def prune(
     every_hours: Annotated[
         float | None, typer.Option(min=0.0, help="Of the older ones, keep one of every so many hours.")
     ] = None,
+    best: Annotated[int, typer.Option(min=0, help="And keep so many of the lowest held-out loss.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -128,10 +134,12 @@ def prune(
 
     Not while a run writes to ROOT: it prunes by itself, as `checkpoint.keep` says.
     """
+    from paceline.checkpoint.retention import Retention
+
     repository = _repository(root)
     newest = repository.verify(_newest(repository, root)).step
     work = repository.overtaken if dry_run else repository.prune
-    removed = work(keep, newest=newest, every_hours=every_hours)
+    removed = work(Retention(newest=keep, every_hours=every_hours, best=best), newest=newest)
     if output is Output.JSON:
         kept = [step for step in repository.steps() if step not in removed]
         print_json({"removed": removed, "kept": kept, "dry_run": dry_run})

@@ -132,6 +132,9 @@ class Checkpointing(Record):
     persist_every: int = Field(default=100, ge=1, description="steps between durable checkpoints")
     keep: int = Field(default=3, ge=1, description="durable checkpoints to keep: the newest")
     keep_every_hours: float | None = Field(default=None, gt=0, description="of the older ones, one of every so many")
+    keep_best: int = Field(
+        default=0, ge=0, description="and those of the lowest held-out loss; every evaluated state is then persisted"
+    )
 
 
 class Recipe(Record):
@@ -176,6 +179,15 @@ class Recipe(Record):
             raise ValueError(
                 f"batch.tokens ({self.batch.tokens}) is not a multiple of data.sequence_length ({length})"
                 f" ## the nearest legal values are {max(below, length)} and {below + length}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _best_is_known(self) -> Self:
+        if self.checkpoint.keep_best and not self.evaluation.every:
+            raise ValueError(
+                "checkpoint.keep_best: nothing is evaluated, so none is known to be best"
+                " ## set evaluation.every, or checkpoint.keep_best to 0"
             )
         return self
 

@@ -96,12 +96,14 @@ class DatasetManifest(Record):
 
 
 class TrainerState(Record):
-    """What all ranks agree on after a step, beside the tensors. `ledger` is the hash chain's head after `step`."""
+    """What all ranks agree on after a step, beside the tensors. `ledger` is the hash chain's head after `step`;
+    `held_out_loss` is this state's, in nats per token, None where it was not evaluated or is no number."""
 
     step: int = Field(ge=0, description="optimizer steps done")
     tokens: int = Field(ge=0, description="tokens consumed by the whole run")
     next_index: int = Field(ge=0, description="first sample index that the next step will consume")
     ledger: str = Field(pattern=r"^[0-9a-f]{64}$")
+    held_out_loss: float | None = None
 
 
 class CheckpointFile(FileRecord):

@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Sequence
 
 from paceline.checkpoint.repository import CheckpointRepository
+from paceline.checkpoint.retention import Retention
 from paceline.clients.object_store import open_store
 from paceline.journal.writer import Journal
 from paceline.plan.layout import derive
@@ -149,10 +150,9 @@ class Committer:
             bytes=sum(file.bytes for file in manifest.files),
         )
         with contextlib.suppress(OSError, PacelineError):  # the next commit removes what could not be removed now
-            keep = self._job.recipe["checkpoint"]
-            await asyncio.to_thread(
-                repository.prune, int(keep["keep"]), newest=manifest.step, every_hours=keep.get("keep_every_hours")
-            )
+            keep = self._recipe.checkpoint
+            retention = Retention(newest=keep.keep, every_hours=keep.keep_every_hours, best=keep.keep_best)
+            await asyncio.to_thread(repository.prune, retention, newest=manifest.step)
 
     def _rejected(self, step: int | None, uri: str, reason: str) -> None:
         self._journal.emit(CheckpointRejected, step=step, uri=uri, reason=reason)

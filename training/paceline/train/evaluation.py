@@ -23,14 +23,13 @@ from paceline.recipe.schema import Recipe
 from paceline.spec.events import Activity, EvaluationFinished, PhaseChanged, TaskScore
 from paceline.spec.manifest import TrainerState
 from paceline.supervise.progress import Phase, Progress
-from paceline.train.callbacks import Callback, StepFigures
 from paceline.train.tasks import Choice, Task, score
 
 Row = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Inputs and targets of one sequence."""
 
 
-class Evaluation(Callback):
+class Evaluation:
     """Evaluates before the first step of a run, as often as the recipe says, and after its last step.
 
     Every rank computes the part that `layout` gives to its `rank`. Rank 0 writes the result; `speaks` is the rank that
@@ -65,14 +64,18 @@ class Evaluation(Callback):
         self._speaks = speaks
 
     def begin(self, trainer: TrainerState) -> None:
+        """Before the first step of this generation."""
         if trainer.step == 0:
             self._evaluate(trainer.step)
 
-    def after_step(self, trainer: TrainerState, figures: StepFigures) -> None:
-        if trainer.step % self._recipe.evaluation.every == 0 or trainer.step == self._recipe.schedule.steps:
-            self._evaluate(trainer.step)
+    def after_step(self, trainer: TrainerState) -> TrainerState:
+        """`trainer`, with the loss of its state if it is evaluated; equal on all ranks."""
+        if trainer.step % self._recipe.evaluation.every and trainer.step != self._recipe.schedule.steps:
+            return trainer
+        return trainer.model_copy(update={"held_out_loss": self._evaluate(trainer.step)})
 
-    def _evaluate(self, step: int) -> None:
+    def _evaluate(self, step: int) -> float:
+        """The held-out loss."""
         started = time.perf_counter()
         if self._speaks:
             self._journal.emit(PhaseChanged, activity=Activity.EVALUATION)
@@ -94,6 +97,7 @@ class Evaluation(Callback):
             )
         if self._speaks:
             self._journal.emit(PhaseChanged, activity=Activity.PRODUCTIVE)
+        return loss
 
     def _held_out_loss(self, step: int) -> tuple[float, int]:
         """Mean nats per token that is learned, and how many of these there are."""

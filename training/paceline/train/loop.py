@@ -40,6 +40,14 @@ class Supervision(Protocol):
     def step_done(self, step: int, *, verified: int) -> None: ...
 
 
+class Evaluator(Protocol):
+    """What judges the state between steps (evaluation.py)."""
+
+    def begin(self, trainer: TrainerState) -> None: ...
+
+    def after_step(self, trainer: TrainerState) -> TrainerState: ...
+
+
 class TrainingLoop:
     """One rank's way through the steps of a recipe. `speaks` is the rank that writes its node's step events;
     `utilisation` gives the MFU of a step of so many seconds."""
@@ -56,6 +64,7 @@ class TrainingLoop:
         rank: int,
         speaks: bool,
         callbacks: Sequence[Callback] = (),
+        evaluation: Evaluator | None = None,
         sentinel: Sentinel | None = None,
         utilisation: Callable[[float], float | None] = lambda seconds: None,
     ) -> None:
@@ -68,6 +77,7 @@ class TrainingLoop:
         self._rank = rank
         self._speaks = speaks
         self._callbacks = callbacks
+        self._evaluation = evaluation
         self._sentinel = sentinel
         self._utilisation = utilisation
         self._snapshot_step: int | None = None
@@ -92,6 +102,8 @@ class TrainingLoop:
             self._sentinel.begin(trainer.step)
         for callback in self._callbacks:
             callback.begin(trainer)
+        if self._evaluation is not None:
+            self._evaluation.begin(trainer)
         started = time.perf_counter()
         while trainer.step < self._recipe.schedule.steps and not stopped:
             trainer, stopped, started = self._step(trainer, started)
@@ -134,12 +146,7 @@ class TrainingLoop:
             next_index=batch.first_index + batch.count,
             ledger=advance(trainer.ledger, step=step, first_index=batch.first_index, count=batch.count, digest=digest),
         )
-        last = stop or trainer.step == recipe.schedule.steps
-        self._snapshots.begin(trainer, persist=last or trainer.step % recipe.checkpoint.persist_every == 0)
-        self._snapshot_step = trainer.step
         loss, gradient_norm = out.loss.result(), out.gradient_norm.result()
-        verified = trainer.step if self._sentinel is None else self._sentinel.verified
-        self._supervision.step_done(trainer.step, verified=verified)
         own = out.compute_seconds.result() if out.compute_seconds is not None else 0.0
         self._supervision.progress.add_work(data_seconds=data_seconds, compute_seconds=own)
         if self._rank == 0:
@@ -167,6 +174,10 @@ class TrainingLoop:
                 memory_bytes=self._engine.device().peak_memory_bytes,
                 metrics={name: metric.result() for name, metric in out.metrics.items()},
             )
+        aside = time.perf_counter()
+        if self._evaluation is not None:
+            trainer = self._evaluation.after_step(trainer)  # before its snapshot, which then tells of it
+        self._save(trainer, last=stop or trainer.step == recipe.schedule.steps)
         if self._callbacks:
             figures = StepFigures(
                 loss=loss,
@@ -176,11 +187,18 @@ class TrainingLoop:
                 seconds=finished - started,
                 data_seconds=data_seconds,
             )
-            aside = time.perf_counter()
             for callback in self._callbacks:
                 callback.after_step(trainer, figures)
-            finished += time.perf_counter() - aside
-        return trainer, stop, finished
+        return trainer, stop, finished + time.perf_counter() - aside
+
+    def _save(self, trainer: TrainerState, *, last: bool) -> None:
+        """Begin the snapshot of a step that is done, and say so."""
+        keep = self._recipe.checkpoint
+        is_evaluated = keep.keep_best > 0 and trainer.held_out_loss is not None
+        self._snapshots.begin(trainer, persist=last or is_evaluated or trainer.step % keep.persist_every == 0)
+        self._snapshot_step = trainer.step
+        verified = trainer.step if self._sentinel is None else self._sentinel.verified
+        self._supervision.step_done(trainer.step, verified=verified)
 
     def _fence(self, step: int) -> None:
         """Before tensors change: the last snapshot is copied out of them, and has its second copy."""

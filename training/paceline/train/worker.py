@@ -129,7 +129,8 @@ class Worker:
                 journal=journal,
                 rank=promotion.rank,
                 speaks=promotion.local_rank == 0,
-                callbacks=self._callbacks(promotion, journal, layout),
+                callbacks=self._callbacks(promotion),
+                evaluation=self._evaluation(promotion, journal, layout),
                 sentinel=self._sentinel(promotion, journal, layout, loader),
                 utilisation=self._utilisation(promotion.world_size),
             )
@@ -139,13 +140,10 @@ class Worker:
         snapshots.close()
         return stopped
 
-    def _callbacks(self, promotion: Promote, journal: Journal, layout: Layout) -> list[Callback]:
-        recipe = self._recipe
-        found = load(recipe.callbacks)
+    def _callbacks(self, promotion: Promote) -> list[Callback]:
+        found = load(self._recipe.callbacks)
         if promotion.rank == 0:
             found.append(Profiler(Path(self._job.journal).parent))
-        if recipe.evaluation.every:
-            found.append(self._evaluation(promotion, journal, layout))
         return found
 
     def _sentinel(self, promotion: Promote, journal: Journal, layout: Layout, loader: Loader) -> Sentinel | None:
@@ -171,7 +169,9 @@ class Worker:
                 return True
         return False
 
-    def _evaluation(self, promotion: Promote, journal: Journal, layout: Layout) -> Evaluation:
+    def _evaluation(self, promotion: Promote, journal: Journal, layout: Layout) -> Evaluation | None:
+        if not self._recipe.evaluation.every:
+            return None
         directory = Path(self._launch.data_directory)
         held_out = TokenDataset.open(
             directory, sequence_length=self._recipe.data.sequence_length, verify=False, held_out=True

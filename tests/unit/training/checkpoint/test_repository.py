@@ -8,14 +8,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paceline.checkpoint.repository import CheckpointRepository
+from paceline.checkpoint.retention import Retention
 from paceline.clients.object_store import DirectoryStore
 from paceline.spec.errors import CheckpointError
 from paceline.spec.manifest import CheckpointManifest, TrainerState
 
 CONTENT = (b"zero" * 50, b"one" * 70)
+SPARSE = Retention(newest=2, every_hours=4)
 
 
-def save(repository: CheckpointRepository, step: int, *, hour: int = 0) -> CheckpointManifest:
+def save(
+    repository: CheckpointRepository, step: int, *, hour: int = 0, loss: float | None = None
+) -> CheckpointManifest:
     manifest = CheckpointManifest(
         run="test",
         created=datetime(2026, 11, 21, hour, tzinfo=UTC),
@@ -25,7 +29,7 @@ def save(repository: CheckpointRepository, step: int, *, hour: int = 0) -> Check
         data_order="b" * 64,
         world_size=2,
         layout={"dp_shard": 2},
-        trainer=TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64),
+        trainer=TrainerState(step=step, tokens=step, next_index=step, ledger="0" * 64, held_out_loss=loss),
         files=tuple(repository.put_shard(step, rank, CONTENT[rank], generation=0) for rank in (0, 1)),
     )
     repository.commit(manifest)
@@ -101,7 +105,7 @@ def test_a_manifest_that_lacks_a_rank_is_refused(repository: CheckpointRepositor
 def test_prune_keeps_the_newest(repository: CheckpointRepository, tmp_path: Path) -> None:
     for step in (10, 20, 30, 40):
         save(repository, step)
-    assert repository.prune(2, newest=40) == [20, 10]
+    assert repository.prune(Retention(newest=2), newest=40) == [20, 10]
     assert repository.steps() == [40, 30]
     assert not list(tmp_path.glob("step-00000010/*"))
     assert newest(repository) == (40, [])
@@ -110,11 +114,26 @@ def test_prune_keeps_the_newest(repository: CheckpointRepository, tmp_path: Path
 def test_prune_keeps_one_of_every_so_many_hours_however_often_it_is_called(repository: CheckpointRepository) -> None:
     for hour in range(12):
         save(repository, 10 * (hour + 1), hour=hour)
-        repository.prune(2, newest=10 * (hour + 1), every_hours=4)
+        repository.prune(SPARSE, newest=10 * (hour + 1))
     assert repository.steps() == [120, 110, 90, 50, 10]
-    assert repository.overtaken(2, newest=120, every_hours=4) == []
-    assert repository.overtaken(2, newest=120) == [90, 50, 10]
+    assert repository.overtaken(SPARSE, newest=120) == []
+    assert repository.overtaken(Retention(newest=2), newest=120) == [90, 50, 10]
     assert repository.steps() == [120, 110, 90, 50, 10]
+
+
+def test_the_best_by_held_out_loss_stay_beside_the_newest_and_the_milestones(repository: CheckpointRepository) -> None:
+    retention = Retention(newest=1, every_hours=8, best=2)
+    for hour, loss in enumerate((3.0, 2.0, None, 1.5, 1.5, 4.0, 3.5, None)):
+        save(repository, 10 * (hour + 1), hour=hour, loss=loss)
+        repository.prune(retention, newest=10 * (hour + 1))
+    assert repository.steps() == [80, 50, 40, 10]  # of three that were best at some time, the later of equal ones
+
+
+def test_what_is_best_but_cannot_be_read_is_not_kept(repository: CheckpointRepository) -> None:
+    for step, loss in ((10, 1.0), (20, 2.0), (30, 3.0)):
+        save(repository, step, loss=loss)
+    repository.store.put("step-00000010/manifest.json", b"{}")
+    assert repository.overtaken(Retention(newest=1, best=1), newest=30) == [10]
 
 
 def test_the_newest_committed_is_found_without_reading_its_files(repository: CheckpointRepository) -> None:
@@ -135,7 +154,7 @@ def test_prune_does_not_count_damaged_checkpoints_that_the_run_went_back_behind(
         save(repository, step)
     [victim] = (tmp_path / "step-00000040").glob("rank-00001.*")
     victim.write_bytes(b"damaged")
-    assert repository.prune(1, newest=30) == [20]
+    assert repository.prune(Retention(newest=1), newest=30) == [20]
     assert newest(repository)[0] == 30
 
 
@@ -143,7 +162,7 @@ def test_prune_removes_what_was_never_committed_and_is_overtaken(repository: Che
     repository.put_shard(10, 0, b"x", generation=0)
     save(repository, 20)
     repository.put_shard(30, 0, b"x", generation=0)
-    assert repository.prune(3, newest=20) == [10]
+    assert repository.prune(Retention(newest=3), newest=20) == [10]
     assert {step for step, _ in repository._files()} == {20, 30}
 
 

@@ -22,11 +22,9 @@ from paceline.recipe.schema import Recipe
 from paceline.spec.events import Activity, EvaluationFinished, PhaseChanged
 from paceline.spec.manifest import TrainerState
 from paceline.supervise.progress import Progress
-from paceline.train.callbacks import StepFigures
 from paceline.train.evaluation import Evaluation
 from paceline.train.tasks import Choice, Question, Task
 
-FIGURES = StepFigures(loss=1.0, gradient_norm=1.0, learning_rate=0.1, tokens=1, seconds=1.0, data_seconds=0.0)
 TASK = Task(
     name="numbers",
     questions=(Question(question="q", answers=("low", "high"), right=0),),
@@ -114,10 +112,10 @@ def test_it_happens_at_its_steps_and_is_booked_as_evaluation(
 ) -> None:
     one = evaluation(Ranks(1))
     one.begin(at(4))  # a run that goes on
-    for step in range(5, 8):
-        one.after_step(at(step), FIGURES)
+    losses = [one.after_step(at(step)).held_out_loss for step in range(5, 8)]
     events = Follower(tmp_path / "journal-0").poll()
-    assert [e.step for e in events if isinstance(e, EvaluationFinished)] == [6, 7]
+    told = {e.step: e.loss for e in events if isinstance(e, EvaluationFinished)}
+    assert losses == [told.get(step) for step in (5, 6, 7)] and list(told) == [6, 7]
     phases = [e.activity for e in events if isinstance(e, PhaseChanged)]
     assert phases == [Activity.EVALUATION, Activity.PRODUCTIVE] * 2
 

@@ -20,7 +20,7 @@ from paceline.spec.events import AnyEvent, DataConsumed, StepFinished
 from paceline.spec.manifest import TrainerState
 from paceline.supervise.progress import Phase, Progress
 from paceline.train.callbacks import Callback, StepFigures
-from paceline.train.loop import TrainingLoop
+from paceline.train.loop import Evaluator, TrainingLoop
 
 GENESIS = genesis(dataset_sha256="d" * 64, seed=0, sequence_length=8)
 COUNT = 4
@@ -45,9 +45,10 @@ class Batch:
 class World:
     """Everything the loop talks to; `diary` is the order in which it did."""
 
-    def __init__(self, directory: Path, steps: int = 6, persist_every: int = 4) -> None:
+    def __init__(self, directory: Path, steps: int = 6, persist_every: int = 4, keep_best: int = 0) -> None:
         self.diary: list[str] = []
         self.persisted: list[int] = []
+        self.losses: dict[int, float | None] = {}
         self.progress = Progress(os.memfd_create("test-progress"))
         self.stop_at: int | None = None
         self.peers_wish_at: int | None = None
@@ -62,7 +63,8 @@ class World:
                 "batch": {"tokens": 8 * COUNT, "micro_sequences": 1},
                 "optimizer": {"learning_rate": 0.1},
                 "schedule": {"steps": steps},
-                "checkpoint": {"persist_every": persist_every},
+                "checkpoint": {"persist_every": persist_every, "keep_best": keep_best},
+                "evaluation": {"every": 3},
             }
         )
         self._at = 0
@@ -75,6 +77,7 @@ class World:
         rank: int = 0,
         speaks: bool = True,
         callbacks: Sequence[Callback] = (),
+        evaluation: Evaluator | None = None,
     ) -> bool:
         loop = TrainingLoop(
             recipe=self.recipe,
@@ -86,6 +89,7 @@ class World:
             rank=rank,
             speaks=speaks,
             callbacks=callbacks,
+            evaluation=evaluation,
             utilisation=lambda seconds: 0.5,
         )
         state = TrainerState(step=start, tokens=start * 8 * COUNT, next_index=start * COUNT, ledger=GENESIS)
@@ -118,6 +122,7 @@ class World:
         self.diary.append(f"snapshot {trainer.step}")
         self.persisted += [trainer.step] if persist else []
         self.ledger = trainer.ledger
+        self.losses[trainer.step] = trainer.held_out_loss
 
     def wait(self) -> None:
         self.diary.append("copied")
@@ -221,6 +226,49 @@ def test_a_copy_that_failed_ends_the_step_before_the_update(world: World, monkey
     with pytest.raises(OSError, match="no memory"):
         world.train()
     assert world.diary == ["compute 1"]
+
+
+class Judge:
+    """Evaluates every third step, unless it is to end at `fatal`."""
+
+    def __init__(self, world: World, fatal: int | None = None) -> None:
+        self._world = world
+        self._fatal = fatal
+
+    def begin(self, trainer: TrainerState) -> None:
+        self._world.diary.append(f"judge begins at {trainer.step}")
+
+    def after_step(self, trainer: TrainerState) -> TrainerState:
+        if trainer.step == self._fatal:
+            raise OSError("killed")
+        if trainer.step % 3:
+            return trainer
+        self._world.diary.append(f"judge {trainer.step}")
+        return trainer.model_copy(update={"held_out_loss": 1.0 / trainer.step})
+
+
+def test_a_state_is_evaluated_before_its_snapshot_which_tells_of_it(world: World) -> None:
+    world.train(evaluation=Judge(world))
+    assert world.losses == {1: None, 2: None, 3: 1 / 3, 4: None, 5: None, 6: 1 / 6}
+    assert world.diary[0] == "judge begins at 0"
+    assert world.diary[world.diary.index("update 3") :][1:4] == ["judge 3", "snapshot 3", "done 3"]
+    assert world.persisted == [4, 6]
+
+
+def test_a_fault_during_an_evaluation_leaves_no_state_that_was_not_evaluated(tmp_path: Path) -> None:
+    """The run goes back to step 2, takes step 3 again and evaluates it: its loss is not lost to the manifest."""
+    world = World(tmp_path, keep_best=1)
+    with pytest.raises(OSError, match="killed"):
+        world.train(evaluation=Judge(world, fatal=3))
+    assert (max(world.losses), world.persisted) == (2, [])
+    world.train(start=2, from_memory=True, evaluation=Judge(world))
+    assert world.losses[3] == 1 / 3 and world.persisted == [3, 4, 6]
+
+
+def test_every_evaluated_state_is_persisted_when_the_best_are_kept(tmp_path: Path) -> None:
+    world = World(tmp_path, persist_every=100, keep_best=2)
+    world.train(evaluation=Judge(world))
+    assert world.persisted == [3, 6]
 
 
 class Diary(Callback):
