@@ -88,6 +88,8 @@ JOURNEYS: dict[str, tuple[str, list[Leg]]] = {
 class Alone:
     """A supervisor that lets the loop run to step `until`."""
 
+    persist_every = None
+
     def __init__(self, start: int, until: int) -> None:
         self.progress = Progress(os.memfd_create("resume-progress"))
         self._done = start

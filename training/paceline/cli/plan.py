@@ -173,6 +173,7 @@ def _figures(each: Plan) -> dict[str, str]:
         "  to memory": f"{_figure(checkpoint.to_memory_seconds, '.2g')} s",
         "  to buddy": f"{_figure(checkpoint.to_buddy_seconds, '.2g')} s",
         "  to storage": f"{_figure(checkpoint.to_storage_seconds, '.2g')} s",
+        "  durable": f"every {_figure(checkpoint.every_steps, 'd')} steps",
         "spares": _figure(each.spares, "d"),
         "goodput": _figure(each.expected_goodput, ".1%"),
         "graphs to compile": _figure(each.graphs_to_compile, "d"),

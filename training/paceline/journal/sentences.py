@@ -89,6 +89,10 @@ def _of_fault(event: ev.AnyEvent) -> str:
             return f"Nothing moved for {duration(event.idle_seconds)}: {_words(event.fault_class)}: {event.reason}."
         case ev.CorruptionJudged():
             return f"Step {event.step:,} was suspicious, {event.suspicion}; {event.outcome}: {event.reason}."
+        case ev.CadenceChanged():
+            costs = f"one stalls {event.stall_seconds:.3g} s and takes storage {event.absorb_seconds:.3g} s"
+            why = f"{costs}, a step takes {event.step_seconds:.3g} s, {event.failures_per_day:.3g} failures a day"
+            return f"Durable checkpoints come every {event.after} steps instead of {event.before}: {why}."
         case ev.StragglerFound():
             times = f"{event.factor:.1f} times as long as its peers for {event.phase}"
             return f"Rank {event.slow_rank} on {event.slow_node} has needed {times} for {event.steps} steps."

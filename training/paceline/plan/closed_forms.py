@@ -11,8 +11,11 @@ _NODE_DAYS = 1000 * 86400.0
 
 
 def young_daly(write: float, failures_per_second: float) -> float:
-    """The interval of checkpoints that loses least: sqrt(2 w / rate), w the time that one blocks (Young 1974, Daly
-    2006)."""
+    """The interval of checkpoints that loses least: sqrt(2 w / rate), w the time that one blocks.
+
+    J. W. Young, A first order approximation to the optimum checkpoint interval, CACM 17(9), 1974. The terms of higher
+    order of J. T. Daly, FGCS 22(3), 2006, matter where w comes near the time between failures.
+    """
     return math.sqrt(2 * write / failures_per_second)
 
 

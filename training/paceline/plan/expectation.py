@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from paceline.catalog.failure_rates import FailureRates
+from paceline.plan.cadence import failures_per_second
 from paceline.plan.closed_forms import by_kind, spares_for
 from paceline.spec.base import Record
 
@@ -42,7 +43,7 @@ def expectation(
     of_eight, row = accelerators / _ACCELERATORS_OF_A_NODE, table.recoveries[recovery]
     per_1000_node_days = table.rates[rates].per_1000_node_days
     all_classes = sum(each.count for each in table.classes)
-    per_day = of_eight * per_1000_node_days / 1000
+    per_day = failures_per_second(accelerators, table.rates[rates]) * DAY
     interruptions = []
     for each in table.classes:
         often = per_day * each.count / all_classes

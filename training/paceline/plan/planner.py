@@ -11,6 +11,7 @@ from paceline.catalog.failure_rates import failure_rates
 from paceline.catalog.instance_types import instance_type
 from paceline.models.families import FAMILIES
 from paceline.plan.auto import MEMORY, alternatives, fewest_nodes, settle
+from paceline.plan.cadence import failures_per_second, interval, steps_between
 from paceline.plan.expectation import DAY, Expectation, expectation
 from paceline.plan.flops import flops_per_token
 from paceline.plan.hardware import GIB, TERA, Hardware
@@ -67,13 +68,16 @@ class Assumption(Record):
 
 
 class Checkpoint(Record):
-    """One checkpoint. Seconds are lower bounds: what the slowest link on the way takes for the largest share."""
+    """One checkpoint. Seconds are lower bounds: what the slowest link on the way takes for the largest share.
+    `every_steps` one is made durable: as the recipe says, or as `cadence: auto` decides where it stalls training for as
+    long as the way to memory takes."""
 
     gib: float
     gib_per_rank: float
     to_memory_seconds: float | None
     to_buddy_seconds: float | None
     to_storage_seconds: float | None
+    every_steps: int | None
 
 
 class Plan(Record):
@@ -140,7 +144,7 @@ def plan(resolved: Resolved, question: Question) -> Plan:
         days=days,
         mfu=_mfu(recipe, layout, hardware, seconds),
         assumption=_assumption(rate, hardware),
-        checkpoint=_checkpoint(settled.recipe, nodes, layout, hardware, question, unknown),
+        checkpoint=_checkpoint(settled.recipe, nodes, layout, hardware, question, seconds, unknown),
         spares=None if failures is None else failures.spares,
         expected_goodput=None if failures is None else failures.goodput,
         expectation=failures,
@@ -222,7 +226,13 @@ def _assumption(rate: Rate | None, hardware: Hardware) -> Assumption | None:
 
 
 def _checkpoint(
-    recipe: Recipe, nodes: int, layout: Layout, hardware: Hardware, question: Question, unknown: dict[str, str]
+    recipe: Recipe,
+    nodes: int,
+    layout: Layout,
+    hardware: Hardware,
+    question: Question,
+    step_seconds: float | None,
+    unknown: dict[str, str],
 ) -> Checkpoint:
     """Copies of a shard are written once: by the first of those that hold the same."""
     whole = state_bytes(recipe)
@@ -235,13 +245,30 @@ def _checkpoint(
     ):
         if known is None:
             unknown[f"checkpoint.{field}"] = missing
+    to_memory = None if hardware.to_host is None else of_rank / hardware.to_host
+    to_storage = None if question.storage is None else whole / question.storage
+    every: int | None = recipe.checkpoint.persist_every
+    if recipe.checkpoint.cadence == "auto":
+        every = _cadence(recipe, layout.world_size, to_memory, to_storage, step_seconds)
+        if every is None:
+            unknown["checkpoint.every_steps"] = "`cadence: auto` follows from the time of a step and of a checkpoint"
     return Checkpoint(
         gib=whole / GIB,
         gib_per_rank=of_rank / GIB,
-        to_memory_seconds=None if hardware.to_host is None else of_rank / hardware.to_host,
+        to_memory_seconds=to_memory,
         to_buddy_seconds=None if hardware.over_ip is None else of_node / hardware.over_ip,
-        to_storage_seconds=None if question.storage is None else whole / question.storage,
+        to_storage_seconds=to_storage,
+        every_steps=every,
     )
+
+
+def _cadence(
+    recipe: Recipe, ranks: int, stall: float | None, absorb: float | None, step_seconds: float | None
+) -> int | None:
+    if stall is None or absorb is None or step_seconds is None:
+        return None
+    per_second = failures_per_second(ranks, failure_rates().rates[recipe.checkpoint.failures])
+    return steps_between(interval(stall, absorb, per_second), step_seconds)
 
 
 def _failures(recipe: Recipe, nodes: int, question: Question, unknown: dict[str, str]) -> Expectation | None:

@@ -10,6 +10,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from paceline.catalog.failure_rates import failure_rates
 from paceline.recipe.method import PAIRS, Adapter, Method, Preference
 from paceline.recipe.platform import Platform
 from paceline.recipe.watch import SentinelChoice, StragglerChoice
@@ -130,11 +131,22 @@ class Evaluation(Record):
 
 class Checkpointing(Record):
     persist_every: int = Field(default=100, ge=1, description="steps between durable checkpoints")
+    cadence: Literal["fixed", "auto"] = Field(
+        default="fixed",
+        description="auto: it begins with persist_every; then follows what they cost, and how often nodes fail",
+    )
+    failures: str = Field(default="llama3", description="auto: a row of the catalog of failure rates")
     keep: int = Field(default=3, ge=1, description="durable checkpoints to keep: the newest")
     keep_every_hours: float | None = Field(default=None, gt=0, description="of the older ones, one of every so many")
     keep_best: int = Field(
         default=0, ge=0, description="and those of the lowest held-out loss; every evaluated state is then persisted"
     )
+
+    @model_validator(mode="after")
+    def _rate_is_known(self) -> Self:
+        if self.failures not in (known := failure_rates().rates):
+            raise ValueError(f"failures: nobody has published `{self.failures}` ## take one of {', '.join(known)}")
+        return self
 
 
 class Recipe(Record):

@@ -182,6 +182,19 @@ class CheckpointCommitted(Event):
     bytes: int
 
 
+class CadenceChanged(Event):
+    """Durable checkpoints come every `after` steps, no longer every `before`: one adds `stall_seconds` to training and
+    keeps storage busy for `absorb_seconds`, a step takes `step_seconds`, and nodes fail `failures_per_day`."""
+
+    kind: Literal["cadence.changed"] = "cadence.changed"
+    before: int
+    after: int
+    stall_seconds: float
+    absorb_seconds: float
+    step_seconds: float
+    failures_per_day: float
+
+
 class CheckpointVerified(Event):
     """Every file of a checkpoint was read back and has the size and the hash that its manifest says."""
 
@@ -373,6 +386,7 @@ AnyEvent = Annotated[
     | SnapshotReplicated
     | CheckpointPersisted
     | CheckpointCommitted
+    | CadenceChanged
     | CheckpointVerified
     | CheckpointRejected
     | CheckpointFailed

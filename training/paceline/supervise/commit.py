@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from paceline.checkpoint.repository import CheckpointRepository
 from paceline.checkpoint.retention import Retention
@@ -61,6 +61,18 @@ class Committer:
     def look_up_durable(self) -> None:
         """The same without reading its files: a successor must not read a terabyte to begin. Blocking."""
         self._learn(self._open().newest_committed(self._rejected), verified=False)
+
+    async def learn(self, *, read: bool, given_up: Callable[[], bool]) -> Failure | None:
+        """Find what is durable, or only look it up unless it is to be `read`; tried until storage answers. Why it does
+        not, once it is `given_up`."""
+        while not self.knows_durable:
+            try:
+                await asyncio.to_thread(self.find_durable if read else self.look_up_durable)
+            except Exception as error:  # noqa: BLE001 - whatever storage says, a person must hear it
+                if given_up():
+                    return Failure.of(error)
+                await asyncio.sleep(_RETRY_SECONDS)
+        return None
 
     def _learn(self, manifest: CheckpointManifest | None, *, verified: bool) -> None:
         self.durable_step = None

@@ -28,6 +28,7 @@ from paceline.recipe.schema import Recipe
 from paceline.spec.events import RunFinished, now
 from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_RUN_TOKEN
+from paceline.supervise.cadence import PersistCadence
 from paceline.supervise.commit import Committer
 from paceline.supervise.conduct import Conduct
 from paceline.supervise.fence import Fence
@@ -50,7 +51,6 @@ from paceline.supervise.protocol import (
     Address,
     Assignment,
     Directive,
-    Failure,
     Heard,
     NodeStatus,
     Report,
@@ -79,12 +79,15 @@ class Coordinator:
         self._roster = Roster(job.timeouts, self.journal, clock)
         self._committer = Committer(job, self.journal)
         self._conduct = Conduct(clock)
-        self._pacing = Pacing(Recipe.model_validate(job.recipe).stragglers.action, self.journal)
+        recipe = Recipe.model_validate(job.recipe)
+        self._pacing = Pacing(recipe.stragglers.action, self.journal)
+        self._cadence = PersistCadence(recipe.checkpoint, self.journal)
         self._inquest = Inquest(job.timeouts, self.journal, Path(job.journal) / "evidence", clock)
         told = told_before(Path(job.journal)) if successor else []
         self._herald = Herald(job, self.journal, told)
         self._conduct.recall(since_start(told), now())
         self._pacing.recall(since_start(told))
+        self._cadence.recall(since_start(told))
         opened = next_generation(told)
         self._first_generation = max(job.first_generation, opened)
         self._fence = Fence(newest=opened - 1 if opened else None)
@@ -178,6 +181,7 @@ class Coordinator:
                 committed_step=self._committer.committed_step,
                 inspect=self._inquest.inspect,
                 pause=self._pause,
+                persist_every=self._cadence.told,
                 stop="leave" if self._may_leave(name, views) else "drain" if self._stop_requests else None,
             )
             self._roster.tell(name, directive)
@@ -225,16 +229,11 @@ class Coordinator:
 
     async def _learn_what_is_durable(self) -> None:
         """A run that trains goes on until storage answers; one that cannot know what it has saved does not begin."""
-        while not self._committer.knows_durable:
-            try:
-                learn = self._committer.look_up_durable if self._successor else self._committer.find_durable
-                await asyncio.to_thread(learn)
-            except Exception as error:  # noqa: BLE001 - whatever storage says, a person must hear it
-                if self._has_settled and self._assignment is None:
-                    failure = Failure.of(error)
-                    self._end("failed", failure.message, failure.hint)
-                    return
-                await asyncio.sleep(_SETTLE_SECONDS)
+        failure = await self._committer.learn(
+            read=not self._successor, given_up=lambda: self._has_settled and self._assignment is None
+        )
+        if failure is not None:
+            self._end("failed", failure.message, failure.hint)
 
     def _open_if_needed(self, views: dict[str, NodeView]) -> None:
         if self._assignment is None:
@@ -251,6 +250,7 @@ class Coordinator:
         else:
             self._waiting_since = self._clock()
             self._pacing.look(self._assignment, views)
+            self._cadence.look(self._assignment, views)
             self._change_if_wanted(self._assignment, views)
 
     def _heal(self, assignment: Assignment, faults: list[Fault], views: dict[str, NodeView]) -> None:

@@ -30,7 +30,6 @@ from paceline.supervise.protocol import (
     SnapshotReady,
     StandbyReady,
     StepDone,
-    Work,
     WorkerFailed,
     WorkerFinished,
     WorkersState,
@@ -227,9 +226,8 @@ class Crew:
 
 def _progress(worker: Worker) -> RankProgress:
     words = worker.progress.read()
-    work = Work(steps=words.worked_steps, data_seconds=words.data_ns / 1e9, compute_seconds=words.compute_ns / 1e9)
     return RankProgress(
-        rank=worker.rank, step=words.step, phase=words.phase, idle_seconds=words.idle_seconds, work=work
+        rank=worker.rank, step=words.step, phase=words.phase, idle_seconds=words.idle_seconds, work=words.work
     )
 
 

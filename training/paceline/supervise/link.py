@@ -21,6 +21,7 @@ from paceline.supervise.progress import Progress
 from paceline.supervise.protocol import (
     SUPERVISOR_MESSAGE,
     Failure,
+    PersistEvery,
     Promote,
     SnapshotReady,
     SnapshotSafe,
@@ -64,6 +65,7 @@ class SupervisorLink:
         self._promotion: Promote | None = None
         self._safe_step = -1
         self._stop = False
+        self.persist_every: int | None = None
         threading.Thread(target=self._listen, daemon=True, name="supervisor-link").start()
 
     def wait_for_promotion(self) -> Promote:
@@ -112,6 +114,8 @@ class SupervisorLink:
                 self._promotion = message
             elif isinstance(message, SnapshotSafe):
                 self._safe_step = max(self._safe_step, message.step)
+            elif isinstance(message, PersistEvery):
+                self.persist_every = message.steps
             elif isinstance(message, StopRequested):
                 self._stop = True
             self._changed.notify_all()

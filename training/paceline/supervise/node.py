@@ -10,7 +10,6 @@ nothing for the workers; the supervisor keeps knocking until one answers.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -27,6 +26,7 @@ from paceline.spec.names import ENV_FAILURE_DOMAIN, ENV_RUN_TOKEN, HEALTH_SOCKET
 from paceline.supervise import peer
 from paceline.supervise.crew import Crew, worker_command
 from paceline.supervise.health_socket import hear_health
+from paceline.supervise.inspector import Inspector
 from paceline.supervise.lease import Lease
 from paceline.supervise.memory import NodeMemory, is_snapshot
 from paceline.supervise.persist import Persister
@@ -37,9 +37,9 @@ from paceline.supervise.protocol import (
     Assignment,
     Directive,
     Failure,
-    Inspection,
     Member,
     NodeStatus,
+    PersistEvery,
     Promote,
     SnapshotReady,
     StopRequested,
@@ -75,9 +75,9 @@ class NodeSupervisor:
         self._following: Assignment | None = None
         self._adopting: asyncio.Task[None] | None = None
         self._spawning: asyncio.Task[None] | None = None
-        self._inspection: Inspection | None = None
-        self._inspecting: asyncio.Task[None] | None = None
+        self._inspector = Inspector(node, self._line.report_soon)
         self._pause: int | None = None
+        self._persist_every: int | None = None
         self._leaving = False
         self._stopping = False
         self._failure: Failure | None = None
@@ -98,7 +98,8 @@ class NodeSupervisor:
         watching = guarded(self.lease.watch(self._stop_unheard))
         await self._left.wait()
         self._replicator.stop()
-        for task in (staging, reporting, hearing, watching, self._adopting, self._inspecting):
+        self._inspector.stop()
+        for task in (staging, reporting, hearing, watching, self._adopting):
             if task is not None:
                 task.cancel()
         if self._spawning is not None:
@@ -197,7 +198,8 @@ class NodeSupervisor:
             persisted=tuple(s for s in self._persister.persisted if s.step <= self._verified),
             uploading=self._persister.uploading,
             upload_failure=self._persister.failure,
-            inspection=self._inspection,
+            persist_seconds=self._persister.seconds,
+            inspection=self._inspector.answer,
             leaving=self._leaving,
         )
 
@@ -236,8 +238,9 @@ class NodeSupervisor:
             return
         self._persister.committed(directive.committed_step)
         self._stopping = self._stopping or directive.stop == "drain"
-        self._pause = directive.pause
-        self._inspect_if_asked(directive.inspect)
+        self._pause, self._persist_every = directive.pause, directive.persist_every
+        followed = self._following is not None and self._following.generation == directive.inspect
+        self._inspector.asked(directive.inspect, self._active if followed else None)
         assignment = directive.assignment
         current = self._following.generation if self._following is not None else -1
         if assignment is not None and assignment.generation > current:
@@ -249,26 +252,15 @@ class NodeSupervisor:
             self._replicator.buddy, self._replicator.buddy_node = directive.buddy, directive.buddy_node
             if self._active is not None:
                 self._replicator.start_newest(self._active)
-        self._pass_on_stop()
+        self._pass_on()
 
-    def _pass_on_stop(self) -> None:
+    def _pass_on(self) -> None:
+        """What the workers must know of the directive, also those that were promoted after it."""
+        if self._active is not None and self._persist_every is not None:
+            self._active.send_all(PersistEvery(steps=self._persist_every))
         pausing = self._following is not None and self._pause == self._following.generation
         if (self._stopping or pausing) and self._active is not None:
             self._active.send_all(StopRequested())
-
-    def _inspect_if_asked(self, generation: int | None) -> None:
-        """Look at the workers once for each time it is asked for."""
-        if generation is None:
-            self._inspection = None
-        elif self._inspection is None and (self._inspecting is None or self._inspecting.done()):
-            self._inspecting = guarded(self._inspect(generation))
-
-    async def _inspect(self, generation: int) -> None:
-        if self._active is not None and self._following is not None and self._following.generation == generation:
-            with contextlib.suppress(OSError, ValueError):  # they are being replaced at this moment
-                ranks = await self._active.inspect(self.node)
-                self._inspection = Inspection(generation=generation, ranks=ranks)
-        self._line.report_soon()
 
     # ----- a new generation ----------------------------------------------------------------------------------------
 
@@ -349,7 +341,7 @@ class NodeSupervisor:
             ]
         )
         self._replicator.start_newest(crew)
-        self._pass_on_stop()
+        self._pass_on()
         # a crew that waits for a peer which will never come makes no step: have the next one ready all the same
         asyncio.get_running_loop().call_later(_STANDBY_PATIENCE_SECONDS, self._raise_standbys)
 

@@ -33,6 +33,7 @@ class Persister:
         self._persisted: list[PersistedShard] = []
         self._went_back: list[tuple[int, int]] = []
         self._failure: str | None = None
+        self._seconds: dict[int, float] = {}
         self._reading: dict[Segment, asyncio.Event] = {}
         self._busy: set[int] = set()
         self._waiting: dict[int, asyncio.Future[bool]] = {}
@@ -41,6 +42,11 @@ class Persister:
     def failure(self) -> str | None:
         """Why the last upload failed, if it did."""
         return self._failure
+
+    @property
+    def seconds(self) -> float | None:
+        """The longest of the last uploads of each rank."""
+        return max(self._seconds.values(), default=None)
 
     @property
     def uploading(self) -> int:
@@ -128,7 +134,7 @@ class Persister:
         except Exception as error:  # noqa: BLE001 - whatever storage says, training goes on and the reason is told
             self._failed(trainer.step, rank, where, Failure.of(error).message)
             return
-        self._failure = None
+        self._failure, self._seconds[rank] = None, time.perf_counter() - started
         self._persisted.append(
             PersistedShard(
                 step=trainer.step, generation=generation, world_size=header.world_size, file=file, trainer=trainer
@@ -140,7 +146,7 @@ class Persister:
             uri=f"{where}/{file.name}",
             bytes=file.bytes,
             sha256=file.sha256,
-            seconds=time.perf_counter() - started,
+            seconds=self._seconds[rank],
             rank=rank,
         )
 

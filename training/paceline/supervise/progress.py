@@ -1,8 +1,8 @@
 """Progress words: how far a worker is, written to shared memory without a message, a lock or a cost.
 
-Six signed 64-bit words: optimizer steps done, phase, monotonic time of the last change in nanoseconds; then the steps
-of this generation, and the nanoseconds that they took of waiting for data and of own computing. The supervisor reads
-them whenever it likes; a torn read shows two adjacent moments, which is harmless.
+Ten signed 64-bit words: optimizer steps done, phase, monotonic time of the last change in nanoseconds; then what the
+steps of this generation took (protocol.Work), in nanoseconds. The supervisor reads them whenever it likes; a torn read
+shows two adjacent moments, which is harmless.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import time
 from dataclasses import dataclass
 from enum import IntEnum
 
+from paceline.supervise.protocol import Work
+
 _WORDS = struct.Struct("<qqq")
-_WORK = struct.Struct("<qqq")
+_WORK = struct.Struct("<qqqqqqq")
 _SIZE = _WORDS.size + _WORK.size
+_SCALES = {name: 1e9 if name.endswith("seconds") else 1 for name in Work.model_fields}
 
 
 class Phase(IntEnum):
@@ -39,9 +42,7 @@ class ProgressWords:
     step: int
     phase: Phase
     changed_ns: int
-    worked_steps: int
-    data_ns: int
-    compute_ns: int
+    work: Work
 
     @property
     def idle_seconds(self) -> float:
@@ -61,23 +62,17 @@ class Progress:
     def write(self, *, step: int, phase: Phase) -> None:
         _WORDS.pack_into(self._map, 0, step, int(phase), time.monotonic_ns())
 
-    def add_work(self, *, data_seconds: float, compute_seconds: float) -> None:
-        """A step is done, and took so much of this rank's own time."""
-        steps, data_ns, compute_ns = _WORK.unpack_from(self._map, _WORDS.size)
-        spent = round(data_seconds * 1e9), round(compute_seconds * 1e9)
-        _WORK.pack_into(self._map, _WORDS.size, steps + 1, data_ns + spent[0], compute_ns + spent[1])
+    def add_work(self, work: Work) -> None:
+        """So much more was done."""
+        before = _WORK.unpack_from(self._map, _WORDS.size)
+        words = (round(value * _SCALES[name]) for name, value in work)
+        _WORK.pack_into(self._map, _WORDS.size, *(old + new for old, new in zip(before, words, strict=True)))
 
     def read(self) -> ProgressWords:
         step, phase, changed = _WORDS.unpack_from(self._map, 0)
-        steps, data_ns, compute_ns = _WORK.unpack_from(self._map, _WORDS.size)
-        return ProgressWords(
-            step=step,
-            phase=Phase(phase),
-            changed_ns=changed,
-            worked_steps=steps,
-            data_ns=data_ns,
-            compute_ns=compute_ns,
-        )
+        words = _WORK.unpack_from(self._map, _WORDS.size)
+        spent = {name: word / scale for (name, scale), word in zip(_SCALES.items(), words, strict=True)}
+        return ProgressWords(step=step, phase=Phase(phase), changed_ns=changed, work=Work.model_validate(spent))
 
     def close(self) -> None:
         self._map.close()

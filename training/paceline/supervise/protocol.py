@@ -137,19 +137,22 @@ WorkersState = Literal["running", "completed", "stopped", "failed"]
 
 
 class Work(Record):
-    """What a rank has spent on its own work in `steps` steps of a generation: waiting for its data, and computing
-    without waiting for others."""
+    """What a rank has spent in `steps` steps of a generation, `seconds` together: waiting for its data, computing
+    without waiting for others, and waiting at the fence for the snapshot of the step before, counted apart for the
+    `persisted` that were also made durable."""
 
     steps: int = 0
+    seconds: float = 0.0
     data_seconds: float = 0.0
     compute_seconds: float = 0.0
+    stall_seconds: float = 0.0
+    persisted: int = 0
+    persist_stall_seconds: float = 0.0
 
     def since(self, before: Work) -> Work:
         """What was added after `before`."""
         return Work(
-            steps=self.steps - before.steps,
-            data_seconds=self.data_seconds - before.data_seconds,
-            compute_seconds=self.compute_seconds - before.compute_seconds,
+            **{name: getattr(self, name) - getattr(before, name) for name in Work.model_fields},
         )
 
 
@@ -209,6 +212,7 @@ class NodeStatus(Record):
     persisted: tuple[PersistedShard, ...] = ()
     uploading: int = Field(default=0, description="shard files on their way to durable storage")
     upload_failure: str | None = Field(default=None, description="why the last upload failed, if it did")
+    persist_seconds: float | None = Field(default=None, description="the longest of the last uploads of its ranks")
     inspection: Inspection | None = Field(default=None, description="the last one that was asked for")
     leaving: bool = Field(default=False, description="this node's capacity ends: it wants to hand over and go")
 
@@ -232,7 +236,8 @@ class Heard(Record):
 class Directive(Record):
     """Coordinator to supervisor. `buddy` keeps a second copy of this node's snapshots; `committed_step` is the newest
     durable checkpoint; `inspect` asks for the stacks of that generation's workers; `pause` asks that generation's
-    workers to end after the current step, all after the same one; `stop` asks this of the run (drain), or says that
+    workers to end after the current step, all after the same one; `persist_every` are the steps between durable
+    checkpoints where the recipe does not say; `stop` asks this of the run (drain), or says that
     the node may go (leave)."""
 
     kind: Literal["directive"] = "directive"
@@ -242,6 +247,7 @@ class Directive(Record):
     committed_step: int = -1
     inspect: int | None = None
     pause: int | None = None
+    persist_every: int | None = None
     stop: Literal["drain", "leave"] | None = None
 
 
@@ -306,6 +312,13 @@ class SnapshotSafe(Record):
     step: int
 
 
+class PersistEvery(Record):
+    """Steps between durable checkpoints from now on."""
+
+    kind: Literal["persist.every"] = "persist.every"
+    steps: int
+
+
 class StopRequested(Record):
     kind: Literal["stop.requested"] = "stop.requested"
 
@@ -313,7 +326,7 @@ class StopRequested(Record):
 WorkerMessage = Annotated[
     StandbyReady | StepDone | SnapshotReady | WorkerFinished | WorkerFailed, Field(discriminator="kind")
 ]
-SupervisorMessage = Annotated[Promote | SnapshotSafe | StopRequested, Field(discriminator="kind")]
+SupervisorMessage = Annotated[Promote | SnapshotSafe | PersistEvery | StopRequested, Field(discriminator="kind")]
 
 COORDINATOR_MESSAGE: TypeAdapter[CoordinatorMessage] = TypeAdapter(CoordinatorMessage)
 WORKER_MESSAGE: TypeAdapter[WorkerMessage] = TypeAdapter(WorkerMessage)

@@ -22,6 +22,7 @@ from paceline.recipe.schema import Recipe
 from paceline.spec.events import Activity, DataConsumed, PhaseChanged, StepFinished
 from paceline.spec.manifest import TrainerState
 from paceline.supervise.progress import Phase, Progress
+from paceline.supervise.protocol import Work
 from paceline.train.callbacks import Callback, StepFigures
 from paceline.train.schedule import learning_rate
 from paceline.train.sentinel import Sentinel
@@ -34,6 +35,9 @@ class Supervision(Protocol):
 
     @property
     def stop_requested(self) -> bool: ...
+
+    @property
+    def persist_every(self) -> int | None: ...
 
     def wait_until_safe(self, step: int) -> None: ...
 
@@ -81,12 +85,15 @@ class TrainingLoop:
         self._sentinel = sentinel
         self._utilisation = utilisation
         self._snapshot_step: int | None = None
+        self._persist_every = recipe.checkpoint.persist_every
+        self._was_persisted = False
         self._stall_seconds = 0.0
 
     def run(self, trainer: TrainerState, *, from_memory: bool, resharded: bool = False) -> bool:
         """Train from `trainer` to the end of the schedule; True when it was asked to stop before.
 
-        Every rank stops after the same step: the wish is summed with the step's totals. With `from_memory` the state
+        Every rank stops after the same step, and all persist the same ones: the wish to stop, and how often rank 0 was
+        told to persist, are summed with the step's totals. With `from_memory` the state
         is that of a snapshot which is being copied to a buddy, and nothing says that it is durable; `resharded` says
         that the snapshot is of another world, so that this one must begin with its own.
         """
@@ -123,7 +130,8 @@ class TrainingLoop:
         batch = self._loader.step(step)
         data_seconds = time.perf_counter() - started
         rate = learning_rate(recipe.schedule, recipe.optimizer.learning_rate, step)
-        wish = np.array([int(self._supervision.stop_requested)], dtype=np.int64)
+        told = self._supervision.persist_every if self._rank == 0 else None
+        wish = np.array([int(self._supervision.stop_requested), told or 0], dtype=np.int64)
 
         def take(watch: Watch | None) -> StepOut:
             self._supervision.progress.write(step=step, phase=Phase.FORWARD_BACKWARD)
@@ -140,6 +148,7 @@ class TrainingLoop:
         else:
             out = self._sentinel.accept(step, take(self._sentinel.watch(step)), again=take)
         digest, stop = from_int64(out.totals[:WORDS]), bool(out.totals[WORDS])
+        self._persist_every = int(out.totals[WORDS + 1]) or self._persist_every
         trainer = TrainerState(
             step=step + 1,
             tokens=trainer.tokens + recipe.batch.tokens,
@@ -148,7 +157,6 @@ class TrainingLoop:
         )
         loss, gradient_norm = out.loss.result(), out.gradient_norm.result()
         own = out.compute_seconds.result() if out.compute_seconds is not None else 0.0
-        self._supervision.progress.add_work(data_seconds=data_seconds, compute_seconds=own)
         if self._rank == 0:
             self._journal.emit(
                 DataConsumed,
@@ -159,6 +167,17 @@ class TrainingLoop:
                 head=trainer.ledger,
             )
         finished = time.perf_counter()
+        self._supervision.progress.add_work(
+            Work(
+                steps=1,
+                seconds=finished - started,
+                data_seconds=data_seconds,
+                compute_seconds=own,
+                stall_seconds=0.0 if self._was_persisted else self._stall_seconds,
+                persisted=int(self._was_persisted),
+                persist_stall_seconds=self._stall_seconds if self._was_persisted else 0.0,
+            )
+        )
         if self._speaks:
             self._journal.emit(
                 StepFinished,
@@ -195,7 +214,8 @@ class TrainingLoop:
         """Begin the snapshot of a step that is done, and say so."""
         keep = self._recipe.checkpoint
         is_evaluated = keep.keep_best > 0 and trainer.held_out_loss is not None
-        self._snapshots.begin(trainer, persist=last or is_evaluated or trainer.step % keep.persist_every == 0)
+        self._was_persisted = last or is_evaluated or trainer.step % self._persist_every == 0
+        self._snapshots.begin(trainer, persist=self._was_persisted)
         self._snapshot_step = trainer.step
         verified = trainer.step if self._sentinel is None else self._sentinel.verified
         self._supervision.step_done(trainer.step, verified=verified)

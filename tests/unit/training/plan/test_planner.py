@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from paceline.catalog.failure_rates import failure_rates
+from paceline.plan.cadence import failures_per_second, interval, steps_between
 from paceline.plan.planner import Plan, Question, plan
 from paceline.recipe.load import load
 
@@ -55,6 +58,19 @@ def test_a_checkpoint_takes_what_its_slowest_link_takes(on_h100: Plan) -> None:
     assert found.gib == pytest.approx(8030261248 * 12 / 2**30, rel=1e-3)
     assert found.gib_per_rank == pytest.approx(found.gib / 32)
     assert found.to_storage_seconds == pytest.approx(found.gib * 2**30 / 10e9)
+
+
+def test_the_cadence_is_the_recipes_or_what_a_run_would_decide(on_h100: Plan) -> None:
+    assert on_h100.checkpoint.every_steps == load("llama3-8b-pretrain").recipe.checkpoint.persist_every
+    chosen = ["instance=p5.48xlarge", "checkpoint.cadence=auto", "checkpoint.failures=rsc-2"]
+    question = Question(nodes=4, recovery="one-minute", replace_within=5400.0, confidence=0.99)
+    found = plan(load("llama3-8b-pretrain", chosen), replace(question, storage=10e9))
+    stall, absorb = found.checkpoint.to_memory_seconds, found.checkpoint.to_storage_seconds
+    assert stall is not None and absorb is not None and found.step_seconds is not None
+    seconds = interval(stall, absorb, failures_per_second(32, failure_rates().rates["rsc-2"]))
+    assert found.checkpoint.every_steps == steps_between(seconds, found.step_seconds)
+    unmeasured = plan(load("llama3-8b-pretrain", chosen), question)
+    assert unmeasured.checkpoint.every_steps is None and "checkpoint.every_steps" in unmeasured.unknown
 
 
 def test_interruptions_cost_what_their_class_costs(on_h100: Plan) -> None:

@@ -52,6 +52,7 @@ class World:
         self.progress = Progress(os.memfd_create("test-progress"))
         self.stop_at: int | None = None
         self.peers_wish_at: int | None = None
+        self.persist_every: int | None = None
         self.journal = Journal(directory, run="test", producer="rank-0", node="node-0", rank=0)
         self.directory = directory
         self.recipe = Recipe.model_validate(
@@ -168,6 +169,26 @@ def test_a_restore_from_anywhere_else_has_nothing_to_wait_for(world: World) -> N
 def test_it_persists_at_the_cadence_and_at_the_end(world: World) -> None:
     world.train()
     assert world.persisted == [4, 6]
+
+
+def test_it_persists_as_often_as_rank_0_is_told_from_that_step_on(world: World) -> None:
+    world.persist_every = 3
+    world.train()
+    assert world.persisted == [3, 6]
+
+
+def test_what_another_rank_is_told_counts_only_through_the_sum(world: World) -> None:
+    """Rank 1 heard of 3, but rank 0 has not yet: nobody persists step 3."""
+    world.persist_every = 3
+    world.train(rank=1)
+    assert world.persisted == [4, 6]
+
+
+def test_the_stalls_of_snapshots_that_are_persisted_are_counted_apart(world: World) -> None:
+    world.train()
+    work = world.progress.read().work
+    assert (work.steps, work.persisted) == (6, 1)  # the fence of step 5 waited for the persisted snapshot of 4
+    assert 0 < work.stall_seconds + work.persist_stall_seconds < work.seconds
 
 
 def test_a_fault_after_the_last_step_still_saves_it(world: World) -> None:
