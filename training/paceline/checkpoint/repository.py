@@ -2,6 +2,7 @@
 
     <root>/step-00000020/rank-00000.generation-0003.safetensors   one shard file per rank
     <root>/step-00000020/manifest.json                            its presence commits the checkpoint
+    <root>/step-00000020/blocks-00000.generation-0003.xxh3        the hashes of its blocks
     <root>/latest.json                                            a hint, never trusted by itself
     <root>/generations/00000003.json                              who trains in generation 3, since it was opened
 
@@ -19,13 +20,17 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
+from paceline.checkpoint.blocks import BLOCK_BYTES, BlockReader, Range, digests
 from paceline.checkpoint.retention import Retention
-from paceline.clients.object_store import ObjectStore
+from paceline.checkpoint.shard_file import LENGTH_BYTES, ShardFileLayout, header_bytes, parse
+from paceline.clients.object_store import Bytes, ObjectStore
 from paceline.spec.errors import CheckpointError
 from paceline.spec.manifest import (
     LATEST_NAME,
     MANIFEST_NAME,
+    BlockHashes,
     CheckpointFile,
     CheckpointManifest,
     FileRecord,
@@ -37,6 +42,7 @@ _GENERATION = re.compile(rf"{_GENERATIONS}(\d{{8,}})\.json")
 _SUPERSEDED_HINT = "another coordinator of this run decides; this one was cut off: end it"
 _FILE = re.compile(r"step-(\d{8,})/([^/]+)")
 Rejected = Callable[[int | None, str, str], None]
+Needs = Callable[[ShardFileLayout], Iterable[Range]]
 
 
 def step_folder(step: int) -> str:
@@ -45,6 +51,10 @@ def step_folder(step: int) -> str:
 
 def shard_name(rank: int, generation: int) -> str:
     return f"rank-{rank:05d}.generation-{generation:04d}.safetensors"
+
+
+def blocks_name(rank: int, generation: int) -> str:
+    return f"blocks-{rank:05d}.generation-{generation:04d}.xxh3"
 
 
 class CheckpointRepository:
@@ -56,13 +66,17 @@ class CheckpointRepository:
     def uri(self, step: int) -> str:
         return f"{self.store.uri}/{step_folder(step)}"
 
-    def put_shard(
-        self, step: int, rank: int, content: bytes | bytearray | memoryview, *, generation: int
-    ) -> CheckpointFile:
-        """Write one rank's file; it belongs to no checkpoint until a manifest names it."""
-        digest, name = hashlib.sha256(content).hexdigest(), shard_name(rank, generation)
+    def put_shard(self, step: int, rank: int, content: Bytes, *, generation: int) -> CheckpointFile:
+        """Write one rank's file and its block hashes; they belong to no checkpoint until a manifest names them."""
+        hashes = BlockHashes(
+            block_bytes=BLOCK_BYTES, **self._put(step, blocks_name(rank, generation), digests(content)).model_dump()
+        )
+        file = self._put(step, shard_name(rank, generation), content)
+        return CheckpointFile(rank=rank, blocks=hashes, **file.model_dump())
+
+    def _put(self, step: int, name: str, content: Bytes) -> FileRecord:
         self.store.put(f"{step_folder(step)}/{name}", content)
-        return CheckpointFile(name=name, bytes=len(content), sha256=digest, rank=rank)
+        return FileRecord(name=name, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
     def claim(self, generation: int, content: bytes) -> None:
         """Say that `generation`, which `content` describes, is in force: none before it can commit any more.
@@ -143,10 +157,29 @@ class CheckpointRepository:
             )
         return content
 
-    def contents(self, step: int, files: Iterable[CheckpointFile]) -> Iterator[tuple[str, memoryview]]:
-        """Verified files of a checkpoint, one at a time, each with its place for messages."""
+    def contents(
+        self, step: int, files: Iterable[CheckpointFile], needs: Needs | None = None
+    ) -> Iterator[tuple[str, memoryview]]:
+        """Verified files of a checkpoint, one at a time, each with its place for messages. Where `needs` says which
+        ranges of a file of such a layout are looked at, no more is read than the blocks in which these lie."""
         for file in files:
-            yield f"{self.uri(step)}/{file.name}", memoryview(self.read(step, file))
+            where = f"{self.uri(step)}/{file.name}"
+            if needs is None or file.blocks is None:
+                yield where, memoryview(self.read(step, file))
+            else:
+                yield where, self._parts(step, file, file.blocks, needs, where)
+
+    def _parts(self, step: int, file: CheckpointFile, blocks: BlockHashes, needs: Needs, where: str) -> memoryview:
+        hashes, key = bytes(self.read(step, blocks)), f"{step_folder(step)}/{file.name}"
+        read = partial(self.store.get_range, key)
+        reader = BlockReader(read, size=file.bytes, blocks=blocks, hashes=hashes, where=where)
+        try:
+            reader.load([(0, LENGTH_BYTES)])
+            reader.load([(0, min(header_bytes(reader.memory), file.bytes))])
+            reader.load(needs(parse(reader.memory, where)))
+        except FileNotFoundError as cause:
+            raise CheckpointError(f"{where}: missing", "take an older checkpoint") from cause
+        return reader.memory
 
     def verify(self, step: int) -> CheckpointManifest:
         """Read every byte of a checkpoint and compare it with its manifest."""
@@ -157,7 +190,7 @@ class CheckpointRepository:
                 f"{self.uri(step)}: files of ranks {ranks} for a world of {manifest.world_size}",
                 "take an older checkpoint",
             )
-        for file in (*manifest.files, *manifest.assets):
+        for file in manifest.everything:
             self.read(step, file)
         return manifest
 

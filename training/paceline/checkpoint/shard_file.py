@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from paceline.engines.runs import Block, blocks
 from paceline.spec.errors import CheckpointError
 
+LENGTH_BYTES = 8
 METADATA_KEY = "paceline.shards"
 _ALIGNMENT = 64
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -71,18 +72,23 @@ def plan(shards: Iterable[Shard]) -> ShardFileLayout:
     return ShardFileLayout(header=header, shards=placed, total_bytes=len(header) + position)
 
 
+def header_bytes(content: memoryview) -> int:
+    """How long the header of a shard file says that it is, by its first LENGTH_BYTES."""
+    return LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], "little")
+
+
 def parse(content: memoryview | bytes, source: str) -> ShardFileLayout:
     """The layout of an existing shard file; CheckpointError names `source` when it is short or not one of ours."""
     view = memoryview(content)
     try:
-        length = int.from_bytes(view[:8], "little")
-        if length > len(view) - 8:
+        body = header_bytes(view)
+        if body > len(view):
             raise ValueError("shorter than its header")
-        document = json.loads(bytes(view[8 : 8 + length]))
+        document = json.loads(bytes(view[LENGTH_BYTES:body]))
         places = json.loads(document.pop("__metadata__")[METADATA_KEY])
-        shards, end = [], 8 + length
+        shards, end = [], body
         for name, entry in document.items():
-            start, stop = (8 + length + offset for offset in entry["data_offsets"])
+            start, stop = (body + offset for offset in entry["data_offsets"])
             shard = Shard(
                 name=name,
                 dtype=entry["dtype"],
@@ -96,4 +102,4 @@ def parse(content: memoryview | bytes, source: str) -> ShardFileLayout:
             end = max(end, stop)
     except (ValueError, KeyError, TypeError) as cause:
         raise CheckpointError(f"{source}: not a shard file of a checkpoint ({cause})", "take an older one") from cause
-    return ShardFileLayout(header=bytes(view[: 8 + length]), shards=tuple(shards), total_bytes=end)
+    return ShardFileLayout(header=bytes(view[:body]), shards=tuple(shards), total_bytes=end)

@@ -40,6 +40,10 @@ class ObjectStore(Protocol):
         """The content; FileNotFoundError when there is no such key."""
         ...
 
+    def get_range(self, key: str, first: int, stop: int) -> bytes:
+        """Of the content the bytes from `first` to before `stop`, fewer where it ends; FileNotFoundError as `get`."""
+        ...
+
     def size(self, key: str) -> int:
         """Bytes; FileNotFoundError when there is no such key."""
         ...
@@ -84,6 +88,11 @@ class DirectoryStore:
     def get(self, key: str) -> bytes:
         return (self.root / key).read_bytes()
 
+    def get_range(self, key: str, first: int, stop: int) -> bytes:
+        with (self.root / key).open("rb") as file:
+            file.seek(first)
+            return file.read(stop - first)
+
     def size(self, key: str) -> int:
         return (self.root / key).stat().st_size
 
@@ -122,6 +131,11 @@ class BucketStore:
     def get(self, key: str) -> bytes:
         with self._translated(key):
             return self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"].read()
+
+    def get_range(self, key: str, first: int, stop: int) -> bytes:
+        asked = f"bytes={first}-{stop - 1}"
+        with self._translated(key):
+            return self._client.get_object(Bucket=self.bucket, Key=self.prefix + key, Range=asked)["Body"].read()
 
     def size(self, key: str) -> int:
         with self._translated(key):

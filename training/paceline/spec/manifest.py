@@ -106,10 +106,18 @@ class TrainerState(Record):
     held_out_loss: float | None = None
 
 
+class BlockHashes(FileRecord):
+    """A file of hashes, of every `block_bytes` of another one (paceline/checkpoint/blocks.py)."""
+
+    block_bytes: int = Field(ge=1)
+
+
 class CheckpointFile(FileRecord):
-    """One rank's shards: a safetensors file whose metadata places every tensor in its logical whole."""
+    """One rank's shards: a safetensors file whose metadata places every tensor in its logical whole. Without `blocks`,
+    as in format version 1, it can only be verified as a whole."""
 
     rank: int = Field(ge=0)
+    blocks: BlockHashes | None = None
 
 
 class BaseModelRecord(Record):
@@ -127,7 +135,7 @@ class CheckpointManifest(Record):
     An imported model is step 0 of no run: it has no recipe and no order of data.
     """
 
-    format_version: int = 1
+    format_version: Literal[1, 2] = Field(default=2, description="2: shard files have block hashes")
     run: str
     created: datetime
     step: int
@@ -144,6 +152,11 @@ class CheckpointManifest(Record):
     base: BaseModelRecord | None = Field(default=None, description="the model that training started from")
     adapter: dict[str, Any] | None = Field(default=None, description="of the recipe; null: all parameters learned")
     seal: str | None = Field(default=None, description="SHA-256 of the file without this line; none in older ones")
+
+    @property
+    def everything(self) -> tuple[FileRecord, ...]:
+        """All files beside the manifest."""
+        return (*self.files, *(file.blocks for file in self.files if file.blocks is not None), *self.assets)
 
     @property
     def weights_sha256(self) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from paceline.checkpoint.repository import CheckpointRepository
-from paceline.checkpoint.restore import fill
+from paceline.checkpoint.restore import fill, fill_from
 from paceline.checkpoint.segment import Segment, SegmentHeader
 from paceline.checkpoint.snapshot import Snapshotter
 from paceline.checkpoint.weights import find_base
@@ -207,11 +207,11 @@ class Worker:
         repository, manifest = find_base(self._job.base)
         with self._engine.frozen() as frozen:
             if frozen:
-                fill(frozen, repository.contents(manifest.step, manifest.files))
+                fill_from(repository, manifest.step, manifest.files, frozen)
         state = self._engine.state().items() if starts else ()
         learned = {name: shard for name, shard in state if not name.startswith("optimizer.") and not learns(name)}
         if learned:
-            fill(learned, repository.contents(manifest.step, manifest.files))
+            fill_from(repository, manifest.step, manifest.files, learned)
 
     def _restore(self, promotion: Promote, journal: Journal) -> TrainerState:
         """Fill the engine's state from where the promotion says; what the trainer knew then."""
@@ -264,7 +264,7 @@ class Worker:
         manifest = repository.manifest(promotion.restore_step)
         # in the layout that it was written in, a rank needs its own file only
         files = sorted(manifest.files, key=lambda file: file.rank != promotion.rank)
-        return manifest.trainer, fill(self._engine.state(), repository.contents(manifest.step, files))
+        return manifest.trainer, fill_from(repository, manifest.step, files, self._engine.state())
 
     def _snapshot_ready(
         self, journal: Journal, promotion: Promote, index: int, header: SegmentHeader, seconds: float, persist: bool

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from paceline.checkpoint.repository import CheckpointRepository, step_folder
+from paceline.checkpoint.repository import CheckpointRepository, blocks_name, step_folder
 from paceline.spec.manifest import LATEST_NAME, MANIFEST_NAME, CheckpointManifest, TrainerState
 
 MUTATIONS = 10_000
@@ -35,6 +35,9 @@ class Files:
         except KeyError:
             raise FileNotFoundError(key) from None
 
+    def get_range(self, key: str, first: int, stop: int) -> bytes:
+        return self.get(key)[first:stop]
+
     def size(self, key: str) -> int:
         return len(self.get(key))
 
@@ -52,16 +55,24 @@ def shard(rank: int) -> str:
     return f"{step_folder(NEWEST)}/rank-{rank:05d}.generation-0000.safetensors"
 
 
+def blocks(rank: int) -> str:
+    return f"{step_folder(NEWEST)}/{blocks_name(rank, 0)}"
+
+
 def manifest(step: int) -> str:
     return f"{step_folder(step)}/{MANIFEST_NAME}"
 
 
 def any_file(rng: Random) -> str:
-    return rng.choice([manifest(NEWEST), *map(shard, range(RANKS))])
+    return rng.choice([manifest(NEWEST), *map(shard, range(RANKS)), *map(blocks, range(RANKS))])
 
 
 def flip_a_bit_of_a_shard(files: Files, rng: Random) -> None:
     flip(files, shard(rng.randrange(RANKS)), rng)
+
+
+def flip_a_bit_of_the_block_hashes(files: Files, rng: Random) -> None:
+    flip(files, blocks(rng.randrange(RANKS)), rng)
 
 
 def flip_a_bit_of_the_manifest(files: Files, rng: Random) -> None:
@@ -137,7 +148,8 @@ def swap(files: Files, first: str, second: str) -> None:
 
 
 KINDS: tuple[Mutate, ...] = (
-    *(flip_a_bit_of_a_shard, flip_a_bit_of_the_manifest, truncate, extend, remove, tear),
+    *(flip_a_bit_of_a_shard, flip_a_bit_of_the_block_hashes, flip_a_bit_of_the_manifest),
+    *(truncate, extend, remove, tear),
     *(swap_shards_of_two_ranks, take_a_shard_of_the_other_step),
     *(copy_the_older_manifest, forge_the_older_manifest, edit_the_manifest),
 )

@@ -65,6 +65,8 @@ def test_a_directory_lists_whole_keys_only(directory: DirectoryStore, tmp_path: 
     assert list(directory.list()) == ["a/one", "b/two"]
     assert list(directory.list("b/")) == ["b/two"]
     assert directory.size("a/one") == 1
+    directory.put("a/one", b"0123456789")
+    assert (directory.get_range("a/one", 2, 5), directory.get_range("a/one", 8, 20)) == (b"234", b"89")
     directory.delete("a/one")
     directory.delete("a/one")
     with pytest.raises(FileNotFoundError):
@@ -75,6 +77,7 @@ def test_a_bucket_reads_under_its_prefix(bucket: BucketStore) -> None:
     key = {"Bucket": "saved", "Key": f"team/run/{KEY}"}
     with Stubber(bucket._client) as stub:
         stub.add_response("get_object", {"Body": io.BytesIO(b"content")}, key)
+        stub.add_response("get_object", {"Body": io.BytesIO(b"nte")}, key | {"Range": "bytes=2-4"})
         stub.add_response("head_object", {"ContentLength": 7}, key)
         stub.add_response(
             "list_objects_v2",
@@ -83,6 +86,7 @@ def test_a_bucket_reads_under_its_prefix(bucket: BucketStore) -> None:
         )
         stub.add_response("delete_object", {}, key)
         assert bucket.get(KEY) == b"content"
+        assert bucket.get_range(KEY, 2, 5) == b"nte"
         assert bucket.size(KEY) == 7
         assert list(bucket.list()) == ["a", "b"]
         bucket.delete(KEY)

@@ -67,6 +67,6 @@ def _watch(local: LocalRun, plan: Plan, progress: Callable[[str, int, int], None
 def _copy(source: CheckpointRepository, target: CheckpointRepository, step: int) -> None:
     manifest = source.manifest(step)
     folder = target.uri(step).rpartition("/")[2]
-    for file in manifest.files:
+    for file in manifest.everything:
         target.store.put(f"{folder}/{file.name}", source.read(step, file))
     target.commit(manifest)
