@@ -16,7 +16,7 @@ from paceline.spec.errors import CheckpointError
 from paceline.spec.manifest import BlockHashes
 
 BLOCK_BYTES = 1 << 17
-"""Of new files. Twice as many ranks read 1.2 times a state of 135 million parameters; 1.8 times with blocks of 1 MiB."""
+"""Twice as many ranks read a state of 135 million parameters 1.2 times; with blocks of 1 MiB 1.8 times."""
 
 _DIGEST_BYTES = 16
 _REQUESTS = 16  # at a time: what is needed of a file lies in many places, and each costs a round trip

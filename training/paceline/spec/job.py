@@ -19,7 +19,9 @@ class Timeouts(Record):
     lease: float = Field(
         default=20.0, gt=0, description="a node that no coordinator has heard for so long stops training"
     )
-    full_house: float = Field(default=20.0, ge=0, description="waiting at the start for the spares, once nodes suffice")
+    full_house: float = Field(
+        default=20.0, ge=0, description="waiting at the start for spares that do not come, once nodes suffice"
+    )
     membership: float = Field(default=120.0, gt=0, description="waiting for enough nodes before the run fails")
     drain: float = Field(default=60.0, gt=0, description="last snapshot and its upload when the run ends")
     hang_floor: float = Field(default=5.0, gt=0, description="the shortest time without progress that is a hang")

@@ -321,13 +321,13 @@ class Coordinator:
             self._herald.opened(planned, previous, lost=lost)
 
     def _is_worth_waiting(self, views: dict[str, NodeView], now: float) -> bool:
-        """At the start, whether spares are still warming up: a fault right after it should find them ready."""
+        """At the start, whether spares, of those that have come, still warm up: a fault right after it needs them."""
         if self._assignment is not None:
             return False
         self._enough_since = self._enough_since or now
-        ready = sum(view.present and view.status.ready for view in views.values())
-        patience = self.job.timeouts.full_house
-        return ready < self.job.nodes + self.job.spares and now - self._enough_since < patience
+        ready = [view.status.ready for view in views.values() if view.present and view.status.failure is None]
+        patience = self.job.timeouts.full_house if all(ready) else self.job.timeouts.membership
+        return sum(ready) < self.job.nodes + self.job.spares and now - self._enough_since < patience
 
     def _is_over(self, views: dict[str, NodeView]) -> bool:
         """Whether all workers have ended as they should, and their last checkpoint is durable or on its way."""

@@ -72,8 +72,8 @@ def find_faults(assignment: Assignment, views: Mapping[str, NodeView]) -> list[F
 
     When a node is lost, the failures of its peers are consequences and not reported. While a node is suspected the
     cause is not known yet, unless a peer of it has failed too: then the node is taken as lost. A node that its health
-    agent calls unfit is a fault once a spare can take its place: until then it goes on for as long as it can. Of
-    failed workers only those are reported where it began.
+    agent calls unfit is a fault once a spare can take its place at once, with the standbys of all who stay ready: until
+    then it goes on for as long as it can. Of failed workers only those are reported where it began.
     """
     members = [views.get(m.node) for m in assignment.members]
     failed = [v for v in members if v is not None and v.present and _failed_in(v.status, assignment.generation)]
@@ -146,7 +146,7 @@ def _corrupted(assignment: Assignment, status: NodeStatus) -> list[Fault]:
 
 
 def _replaceable(assignment: Assignment, views: Mapping[str, NodeView]) -> list[Fault]:
-    """The members that are unfit, as many as there are spares for."""
+    """The members that are unfit, as many as there are spares for; none while those who stay could not follow."""
     seen = [v.status for v in views.values() if v.present and not v.suspected and v.status.failure is None]
     spares = [s for s in seen if s.ready and s.unfit is None and assignment.member(s.node) is None]
     found = [
@@ -159,7 +159,9 @@ def _replaceable(assignment: Assignment, views: Mapping[str, NodeView]) -> list[
         for status in seen
         if status.unfit is not None and assignment.member(status.node) is not None
     ]
-    return found[: len(spares)]
+    replaced = {fault.node for fault in found[: len(spares)]}
+    late = any(s.node not in replaced and assignment.member(s.node) is not None and not s.ready for s in seen)
+    return [] if late else found[: len(spares)]
 
 
 def plan_generation(

@@ -51,6 +51,23 @@ def test_it_waits_for_spares_but_not_for_ever(stage: Stage) -> None:
     assert stage["a"].assignment.generation == 0
 
 
+def test_a_spare_that_has_come_is_waited_for_until_its_standbys_are_ready(stage: Stage) -> None:
+    """Imports from a cold disk may take longer than anybody waits for a spare that does not come."""
+    stage.join()
+    stage["c"].say(ready=False)
+    stage.wait(60)
+    assert stage["a"].told.assignment is None
+    stage["c"].say(ready=True)
+    assert [m.node for m in stage["c"].assignment.members] == ["a", "b"]
+
+
+def test_a_spare_that_never_warms_up_does_not_keep_the_run_from_beginning(stage: Stage) -> None:
+    stage.join()
+    stage["c"].say(ready=False)
+    stage.wait(stage.job.timeouts.membership + 2)
+    assert stage.coordinator.outcome is None and stage["a"].assignment.generation == 0
+
+
 def test_too_few_nodes_end_the_run_with_their_reason(stage: Stage) -> None:
     stage.join("a")
     stage["a"].say(failure=Failure(message="shard 3 is altered"))

@@ -299,6 +299,14 @@ def test_without_a_spare_an_unfit_node_goes_on_for_as_long_as_it_can() -> None:
         assert find_faults(first(), seen) == []
 
 
+def test_an_unfit_node_goes_on_until_those_who_stay_can_follow_at_once() -> None:
+    """With a standby that still imports the next generation would only wait for it."""
+    spare = view("c")
+    cold = views(view("a", unfit=True), view("b", ready=False), spare)
+    assert find_faults(first(), cold) == []
+    assert find_faults(first(), views(view("a", unfit=True, ready=False), view("b"), spare)) != []
+
+
 def test_an_unfit_node_is_no_spare_and_a_lost_member_goes_first() -> None:
     seen = views(view("a", unfit=True), view("b", present=False), view("c"))
 
