@@ -55,11 +55,13 @@ def test_held_out_loss_falls_from_where_the_model_was(corpus: Path, tmp_path: Pa
     begun = paceline(tmp_path, "run", "debug-tiny", "--local", "--data", "first", "--directory", "a", *steps, *small)
     paceline(tmp_path, "checkpoint", "export", "a/checkpoints", "exported")
     paceline(tmp_path, "checkpoint", "import", "exported", "model")
-    weights = ["--set", "model.weights=model"]
-    went_on = paceline(tmp_path, "run", "debug-tiny", "--data", "first", "--directory", "b", *steps, *small, *weights)
+    best = ["--set", "model.weights=model", "--set", "evaluation.every=2", "--set", "checkpoint.keep_best=1"]
+    went_on = paceline(tmp_path, "run", "debug-tiny", "--data", "first", "--directory", "b", *steps, *small, *best)
     before, after = evaluations(begun), evaluations(went_on)
     assert after[0] == pytest.approx(before[-1], rel=1e-5)  # the model is the one that was saved
     assert after[-1] < after[0] < before[0]
+    saved = {m["step"]: m["trainer"]["held_out_loss"] for m in paceline(tmp_path, "checkpoint", "ls", "b/checkpoints")}
+    assert saved == {found["step"]: found["loss"] for found in went_on["evaluations"] if found["step"]}
     assert went_on["ledger"] and went_on["tokens_per_second"] > 0 and went_on["mfu"] is None
     assert paceline(tmp_path, "data", "verify", "b")["different_step"] is None
 

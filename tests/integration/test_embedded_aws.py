@@ -117,6 +117,7 @@ def test_storage_is_there(team: Team) -> None:
     assert "aws:SecureTransport" in s3.get_bucket_policy(Bucket=bucket)["Policy"]
     s3.put_object(Bucket=bucket, Key="data/shard-0", Body=b"tokens")
     assert s3.get_object(Bucket=bucket, Key="data/shard-0")["Body"].read() == b"tokens"
+    assert s3.get_object(Bucket=bucket, Key="data/shard-0", Range="bytes=1-3")["Body"].read() == b"oke"
 
 
 def test_the_registry_is_there(team: Team) -> None:

@@ -21,6 +21,9 @@ class Nowhere:
     def get(self, key: str) -> bytes:
         raise FileNotFoundError(key)
 
+    def get_range(self, key: str, first: int, stop: int) -> bytes:
+        raise FileNotFoundError(key)
+
     def size(self, key: str) -> int:
         raise FileNotFoundError(key)
 

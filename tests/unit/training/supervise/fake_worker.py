@@ -42,6 +42,10 @@ def main() -> None:
         link.finished(stopped=False)
         link.failed(ValueError("while cleaning up"))
         os._exit(1)
+    if behaviour == "is told":
+        while link.persist_every is None:
+            time.sleep(0.01)
+        link.step_done(link.persist_every, verified=0)
     if behaviour == "waits":
         signal.pause()  # as for a peer that never comes
     while not link.stop_requested:

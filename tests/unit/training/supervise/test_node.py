@@ -157,6 +157,35 @@ def test_a_wish_to_stop_that_comes_with_the_assignment_reaches_the_workers(play:
     play("trains", act)
 
 
+def test_how_often_to_persist_reaches_also_workers_that_are_promoted_after_it_was_told(
+    play: Callable[..., None],
+) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        scene.tell(assignment=scene.generation(0), persist_every=7)
+        await scene.until(lambda s: s.workers is not None and s.workers.step == 7)
+        await scene.ready()
+        scene.tell(assignment=scene.generation(1), persist_every=7)
+        await scene.until(lambda s: s.workers is not None and (s.workers.generation, s.workers.step) == (1, 7))
+
+    play("is told", act)
+
+
+def test_workers_are_looked_at_once_for_each_time_it_is_asked_for(play: Callable[..., None]) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        scene.tell(assignment=scene.generation(0))
+        await scene.until(lambda s: s.workers is not None)
+        scene.tell(assignment=scene.generation(0), inspect=0)
+        first = (await scene.until(lambda s: s.inspection is not None)).inspection
+        assert first is not None and [rank.node for rank in first.ranks] == ["node-0"]
+        scene.tell(assignment=scene.generation(0), inspect=0, persist_every=7)
+        scene.tell(assignment=scene.generation(0))
+        await scene.until(lambda s: s.inspection is None)
+
+    play("waits", act)
+
+
 def test_a_standby_that_is_killed_is_replaced_and_does_not_convict_its_node(play: Callable[..., None]) -> None:
     async def act(scene: Scene) -> None:
         await scene.ready()
