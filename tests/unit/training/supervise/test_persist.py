@@ -55,6 +55,7 @@ def test_what_is_durable_is_what_the_segment_held(tmp_path: Path, journal: Journ
     assert changes == [0], "whoever is told of the end finds the file listed"
     [event] = Follower(tmp_path / "journal").poll()
     assert isinstance(event, CheckpointPersisted) and event.sha256 == shard.file.sha256
+    assert persister.seconds == event.seconds > 0
 
 
 def test_what_is_committed_or_overtaken_is_forgotten(tmp_path: Path, journal: Journal) -> None:
