@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from paceline.checkpoint import huggingface, merge
+from paceline.checkpoint.blocks import Range
 from paceline.checkpoint.dtypes import FLOATS, NUMPY, cast
 from paceline.checkpoint.huggingface import CONFIG_NAME, HuggingFaceModel, belongs
 from paceline.checkpoint.repository import CheckpointRepository, step_folder
 from paceline.checkpoint.safetensors_file import TensorFile
-from paceline.checkpoint.shard_file import Shard, parse, plan
+from paceline.checkpoint.shard_file import Shard, ShardFileLayout, parse, plan
 from paceline.checkpoint.weights import find_base
 from paceline.spec.errors import CheckpointError
 from paceline.spec.manifest import CheckpointFile, CheckpointManifest, FileRecord, TrainerState
@@ -164,25 +165,31 @@ def _write_weights(
         homes[tensor].array(tensor)[...] = cast(values, "F32", dtype)
         del lacking[tensor]
     copied: set[tuple[str, tuple[int, ...], tuple[int, ...]]] = set()
-    for number, record in enumerate(manifest.files):
+
+    def wanted(layout: ShardFileLayout) -> list[tuple[Shard, int]]:
+        """What is replicated lies in several files and is needed once."""
+        shards = [(shard, start) for shard, start in layout.shards if shard.name in homes]
+        return [(s, start) for s, start in shards if (s.name, s.offset, s.shape) not in copied]
+
+    def places(layout: ShardFileLayout) -> list[Range]:
+        return [(start, start + shard.bytes) for shard, start in wanted(layout)]
+
+    progress("copy the weights", 0, len(manifest.files))
+    files = repository.contents(manifest.step, manifest.files, places)
+    for number, (source, content) in enumerate(files, start=1):
+        for shard, start in wanted(parse(content, source)):
+            _copy(content, shard, start, homes[shard.name], where, adapter)
+            copied.add((shard.name, shard.offset, shard.shape))
+            lacking[shard.name] -= math.prod(shard.shape)
         progress("copy the weights", number, len(manifest.files))
-        content = repository.read(manifest.step, record)
-        for shard, start in parse(memoryview(content), f"{where}/{record.name}").shards:
-            # what is replicated lies in several files and is needed once
-            place = (shard.name, shard.offset, shard.shape)
-            if shard.name in homes and place not in copied:
-                _copy(content, shard, start, homes[shard.name], where, adapter)
-                copied.add(place)
-                lacking[shard.name] -= math.prod(shard.shape)
     if incomplete := [tensor for tensor, elements in lacking.items() if elements]:
         raise CheckpointError(f"{where}: {incomplete[0]}: not whole in the checkpoint", "take an older checkpoint")
     for file in set(homes.values()):
         file.flush()
-    progress("copy the weights", len(manifest.files), len(manifest.files))
 
 
 def _copy(
-    content: bytearray, shard: Shard, start: int, output: TensorFile, where: str, adapter: merge.Merge | None
+    content: memoryview, shard: Shard, start: int, output: TensorFile, where: str, adapter: merge.Merge | None
 ) -> None:
     """Put one shard into the tensor to which it belongs."""
     entry = output.entries[shard.name]
