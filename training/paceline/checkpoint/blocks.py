@@ -19,7 +19,8 @@ BLOCK_BYTES = 1 << 17
 """Twice as many ranks read a state of 135 million parameters 1.2 times; with blocks of 1 MiB 1.8 times."""
 
 _DIGEST_BYTES = 16
-_REQUESTS = 16  # at a time: what is needed of a file lies in many places, and each costs a round trip
+_REQUESTS = 10  # at a time, for each costs a round trip; boto3 keeps so many connections
+_LONGEST_RUN = (8 << 20) // BLOCK_BYTES  # in one request; uploads go in parts of this size
 
 Range = tuple[int, int]
 """From the first byte to before the last one."""
@@ -82,10 +83,10 @@ class BlockReader:
 
 
 def _runs(numbers: Iterable[int]) -> Iterator[Range]:
-    """Ascending numbers as ranges without gaps."""
+    """Ascending numbers as ranges without gaps, none longer than a request should be."""
     begin = end = -1
     for number in numbers:
-        if number != end:
+        if number != end or end - begin == _LONGEST_RUN:
             if end > begin:
                 yield begin, end
             begin = number

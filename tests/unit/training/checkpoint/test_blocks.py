@@ -153,6 +153,15 @@ def test_all_ranks_together_read_little_more_than_the_state_once(
     assert BYTES <= store.read <= BYTES + new * (old + 2 * len(MODEL)) * blocks.BLOCK_BYTES // 2
 
 
+@given(numbers=st.sets(st.integers(0, 300)), longest=st.integers(1, 90))
+def test_requests_cover_every_block_once_and_are_not_too_long(numbers: set[int], longest: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "_LONGEST_RUN", longest)
+        runs = list(blocks._runs(sorted(numbers)))
+    assert [number for run in runs for number in range(*run)] == sorted(numbers)
+    assert all(0 < stop - first <= longest for first, stop in runs)
+
+
 def test_what_is_altered_is_refused_by_those_who_need_it_and_only_by_them(tmp_path: Path) -> None:
     checkpoints = CheckpointRepository(DirectoryStore(tmp_path))
     manifest = save(checkpoints, [state(1, 0)])
