@@ -14,6 +14,7 @@ from paceline.supervise.membership import NodeView
 from paceline.supervise.protocol import Assignment, RankProgress
 
 _WORTHWHILE = 1.25  # near its optimum the interval hardly matters: a smaller change is not worth a word
+_AT_MOST_MORE = 16  # checkpoints until the next look: storage may have become slower
 
 
 class PersistCadence:
@@ -24,6 +25,7 @@ class PersistCadence:
         self._is_derived = choice.cadence == "auto"
         self._rate = failure_rates().rates[choice.failures]
         self._journal = journal
+        self._looked = (-1, 0)
 
     @property
     def told(self) -> int | None:
@@ -34,7 +36,8 @@ class PersistCadence:
         self._now = next((e.after for e in reversed(list(told)) if isinstance(e, CadenceChanged)), self._now)
 
     def look(self, assignment: Assignment, views: Mapping[str, NodeView]) -> None:
-        """Take note of what the members of a generation that is well report, and decide."""
+        """Take note of what the members of a generation that is well report, and decide: after its first durable
+        checkpoint, and then when there are twice as many, for a few say little."""
         if not self._is_derived:
             return
         statuses = [views[member.node].status for member in assignment.members if member.node in views]
@@ -42,8 +45,11 @@ class PersistCadence:
         uploads = [status.persist_seconds for status in statuses if status.persist_seconds is not None]
         if len(uploads) < len(assignment.members) or len(ranks) < assignment.world_size:
             return
-        if not all(rank.work.persisted for rank in ranks):
+        generation, saved = assignment.generation, min(rank.work.persisted for rank in ranks)
+        before = self._looked[1] if self._looked[0] == generation else 0
+        if saved < max(1, min(2 * before, before + _AT_MOST_MORE)):
             return
+        self._looked = (generation, saved)
         per_second = failures_per_second(assignment.world_size, self._rate)
         step, stall = max(r.work.seconds / r.work.steps for r in ranks), _stall(ranks)
         steps = steps_between(interval(stall, max(uploads), per_second), step)

@@ -58,10 +58,21 @@ def test_what_storage_can_take_is_the_least_interval(auto: Stage) -> None:
 
 
 def test_a_change_that_hardly_matters_is_not_made(auto: Stage) -> None:
-    for upload in (60.0, 70.0, 50.0):
-        work(auto, stall=0.0, uploads=(upload, upload))
-    work(auto, stall=0.0, uploads=(80.0, 80.0))
+    for persisted, upload in ((1, 60.0), (2, 70.0), (4, 50.0), (8, 80.0)):
+        work(auto, stall=0.0, uploads=(upload, upload), persisted=persisted)
     assert [(told.before, told.after) for told in auto.events(CadenceChanged)] == [(10, 240), (240, 320)]
+
+
+def test_it_looks_again_when_twice_as_much_was_saved_and_after_a_recovery(auto: Stage) -> None:
+    for persisted, upload in ((2, 60.0), (3, 600.0), (20, 60.0), (35, 600.0), (36, 120.0)):
+        work(auto, stall=0.0, uploads=(upload, upload), persisted=persisted)
+    changes = [(told.before, told.after) for told in auto.events(CadenceChanged)]
+    assert changes == [(10, 240), (240, 480)]
+    auto["a"].work(40, state="failed")
+    auto.wait(1.0)
+    assert auto["a"].assignment.generation == 1
+    work(auto, stall=0.0, uploads=(60.0, 60.0), persisted=1)
+    assert auto["a"].told.persist_every == 240
 
 
 def test_a_successor_goes_on_with_the_cadence_that_was_told(auto: Stage) -> None:
