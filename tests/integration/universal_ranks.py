@@ -6,6 +6,8 @@ import multiprocessing
 import socket
 import sys
 from argparse import Namespace
+from multiprocessing.connection import wait
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ CELLS = [
     Cell(engine="deepspeed", ranks=2, family="mixtral", parallelism={"zero": 3}, steps=2),
 ]
 """Experts, whose parameters hold several tensors, and a tied head, which is none."""
+WORLD = 2
 
 
 def save(cell: Cell, context: RankContext, output: Path) -> None:
@@ -82,44 +85,42 @@ def whole(files: list[Path], shapes: dict[str, tuple[int, ...]]) -> dict[str, Te
     return {name: shard.tensor for name, shard in state.items()}
 
 
-def rank_process(rank: int, listeners: list[socket.socket], work: str, output: str) -> None:
+def rank_process(rank: int, listeners: list[socket.socket], together: Barrier, output: str) -> None:
     torch.set_num_threads(1)
+
+    def context(generation: int) -> RankContext:
+        port = listeners[generation].getsockname()[1]
+        served = listeners[generation].detach() if rank == 0 else None
+        meeting = Rendezvous(host="127.0.0.1", port=port, listen_fd=served)
+        return RankContext(rank=rank, world_size=WORLD, generation=generation, rendezvous=meeting)
+
     for number, cell in enumerate(CELLS):
-        served = listeners[number].detach() if rank == 0 else None
-        meeting = Rendezvous(host="127.0.0.1", port=ports(listeners)[number], listen_fd=served)
-        context = RankContext(rank=rank, world_size=cell.ranks, generation=number, rendezvous=meeting)
-        (save if work == "save" else load)(cell, context, Path(output) / str(number))
-
-
-def ports(listeners: list[socket.socket]) -> list[int]:
-    return [listener.getsockname()[1] for listener in listeners]
+        folder = Path(output) / str(number)
+        save(cell, context(2 * number), folder)
+        together.wait()
+        if rank == 0:
+            convert(cell, folder)
+        together.wait()
+        load(cell, context(2 * number + 1), folder)
 
 
 def main(output: str) -> None:
+    """Ranks are forked from this process, which has imported torch but not used it."""
     for number, cell in enumerate(CELLS):
         (Path(output) / str(number)).mkdir()
         described_by(cell)
     fork = multiprocessing.get_context("fork")
-    for work in ("save", "load"):
-        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in CELLS]
-        ranks = [fork.Process(target=rank_process, args=(rank, listeners, work, output)) for rank in range(2)]
-        for process in ranks:
-            process.start()
-        for process in ranks:
-            process.join()
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2 * len(CELLS))]
+    together = fork.Barrier(WORLD)
+    ranks = [
+        fork.Process(target=rank_process, args=(r, listeners, together, output), daemon=True) for r in range(WORLD)
+    ]
+    for process in ranks:
+        process.start()
+    while alive := [process.sentinel for process in ranks if process.is_alive()]:
+        wait(alive)
         if any(process.exitcode for process in ranks):
-            sys.exit(f"{work}: ranks exited with {[process.exitcode for process in ranks]}")
-        if work == "save":
-            converter = fork.Process(target=convert_all, args=(output,))
-            converter.start()
-            converter.join()
-            if converter.exitcode:
-                sys.exit(f"the conversion exited with {converter.exitcode}")
-
-
-def convert_all(output: str) -> None:
-    for number, cell in enumerate(CELLS):
-        convert(cell, Path(output) / str(number))
+            sys.exit("a rank failed")  # the other, who waits for it, is ended with this process
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def write(target: Path, tensors: Mapping[str, Tensor], config: DecoderConfig, *,
     shared = {
         "ds_version": _FOLLOWS,
         # DeepSpeed restores as many groups as it has itself, at most as many as there are here
-        "param_groups": [{"params": []} for _ in held],
+        "param_groups": [{} for _ in held],
         "optimizer_state_dict": {"state": {0: {"step": step}}, "param_groups": [{}]},
     }
     torch.save(shared, target / "zero" / "optimizer_state.pt")
