@@ -8,15 +8,29 @@ from __future__ import annotations
 
 import sys
 from functools import partialmethod
+from typing import Any
 
 from torch import nn
+from torch._dynamo.utils import counters
 
+from paceline.engines.base import RankContext
 from tests.integration import parity_ranks
-from tests.integration.parity_cells import COMPILED
+from tests.integration.parity_cells import COMPILED, Cell
+
+trained = parity_ranks.trained
+
+
+def traced(family: str, cell: Cell, context: RankContext) -> dict[str, Any]:
+    """As a cell is trained, and something of it was traced."""
+    counters.clear()
+    seen = trained(family, cell, context)
+    assert counters["stats"]["unique_graphs"] > 0
+    return seen
 
 
 def main(directory: str) -> None:
     parity_ranks.CELLS[:] = COMPILED
+    parity_ranks.trained = traced
     nn.Module.compile = partialmethod(nn.Module.compile, backend="aot_eager")
     parity_ranks.main(directory)
 
