@@ -105,9 +105,7 @@ def test_a_stop_leaves_no_process_and_no_artefact(job: JobSpec, tmp_path: Path) 
     assert not (tmp_path / "kept").exists()
 
 
-def test_locks_of_an_earlier_warm_up_are_cleared(
-    job: JobSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_locks_of_an_earlier_warm_up_are_cleared(job: JobSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
     monkeypatch.setattr(warm_up.subprocess, "run", lambda command, **_: asked.append(command))
     (tmp_path / "graphs").mkdir()
@@ -137,7 +135,9 @@ def test_a_local_run_warms_up_each_node_before_its_coordinator(
     monkeypatch.setattr("paceline.launch.local.run.spawn_command", spawn)
     local = LocalRun(job, tmp_path, os.environ)
     started: list[str] = []
-    monkeypatch.setattr(local, "_coordinator", SimpleNamespace(start=lambda: started.append("coordinator"), process=None))
+    monkeypatch.setattr(
+        local, "_coordinator", SimpleNamespace(start=lambda: started.append("coordinator"), process=None)
+    )
     monkeypatch.setattr(local, "start_node", lambda name: started.append(f"{name} after {len(seen)}"))
     with local:
         pass
@@ -145,9 +145,7 @@ def test_a_local_run_warms_up_each_node_before_its_coordinator(
     assert started == ["coordinator", "node-0 after 2", "node-1 after 2"]
 
 
-def test_a_job_on_slurm_warms_up_by_one_srun(
-    job: JobSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_on_slurm_warms_up_by_one_srun(job: JobSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "trn-[1-3]", "SLURMD_NODENAME": "trn-1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("paceline.launch.slurm.batch.address_towards", lambda host: "10.0.0.1")
