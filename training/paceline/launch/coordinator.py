@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from paceline.launch.job import JOB_NAME
@@ -20,14 +20,9 @@ Spawn = Callable[[str, list[str], Path], "subprocess.Popen[bytes]"]
 
 def spawn(module: str, arguments: list[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start a module of ours as a process group of its own that writes to `log`."""
-    return spawn_command([sys.executable, "-m", module, *arguments], log, environment)
-
-
-def spawn_command(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """The same with any command; FileNotFoundError when there is none of its name."""
     with log.open("ab") as output:
         return subprocess.Popen(
-            command,
+            [sys.executable, "-m", module, *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -126,6 +126,11 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
 def _graphs(request: RunRequest) -> str | None:
     """The root of compiled graphs, if the recipe wants any."""
     if not request.recipe.recipe.platform.compile_ahead:
+        if request.graphs is not None:
+            raise LaunchError(
+                f"--graphs {request.graphs}: this recipe compiles nothing ahead",
+                "leave it out, or set accelerator to trainium",
+            )
         return None
     return request.graphs or f"{request.checkpoints.rstrip('/')}-graphs"
 

@@ -16,12 +16,14 @@ from pathlib import Path
 
 from paceline.launch.slurm.address import address_towards, interface_of
 from paceline.spec.job import JobSpec
+from paceline.supervise.process import die_with_parent
 
 _POLL_SECONDS = 0.2
 
 
 def main() -> None:
     """Until all ranks of the node have ended, or one has failed: the others would wait for it."""
+    die_with_parent(os.getppid())
     job_file, host, port, variable = sys.argv[1:]
     job = JobSpec.model_validate_json(Path(job_file).read_text(encoding="utf-8"))
     first = int(os.environ[variable]) * job.workers_per_node

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,8 @@ from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_COMPILE_CACHE
 
 TOOL = "neuron_parallel_compile"
-_CACHE = "graphs"
+LOG_NAME = "warm-up.log"
+_CACHES = "graphs"
 _POLL_SECONDS = 0.2
 
 
@@ -46,15 +47,16 @@ class Command:
 Start = Callable[[Command], Sequence["subprocess.Popen[bytes]"]]
 
 
-def command(job: JobSpec, directory: Path, *, port: int, variable: str) -> Command:
-    """The warm-up of `job`, whose run is in `directory`; `variable` is the one that holds a node's number. Pure.
+def command(job: JobSpec, directory: Path, cache: Path, *, port: int, variable: str) -> Command:
+    """The warm-up of `job`, whose run is in `directory`, into `cache`. Pure.
 
-    The recipe, the world and the variables are those of the run: another option would be another graph.
+    Each node finds its number in `variable`: SLURM_NODEID on Slurm. The recipe, the world and the variables are those of
+    the run: another option would be another graph.
     """
     trial = (sys.executable, "-m", "paceline.launch.trial", str(directory / JOB_NAME))
     return Command(
         arguments=(TOOL, *trial, job.coordinator_host, str(port), variable),
-        environment={**job.environment, ENV_COMPILE_CACHE: str(directory / _CACHE)},
+        environment={**job.environment, ENV_COMPILE_CACHE: str(cache)},
     )
 
 
@@ -75,17 +77,18 @@ def compile_ahead(
     if job.graphs is None:
         return True
     ingredients = made_from(job, os.environ | job.environment, installed())
-    store = GraphStore(open_store(job.graphs, GraphError), key_of(ingredients))
+    key = key_of(ingredients)
+    store = GraphStore(open_store(job.graphs, GraphError), key)
     if store.manifest() is not None:
         return True
-    cache, started = directory / _CACHE, time.monotonic()
-    wanted = command(job, directory, port=free_port(), variable=variable)
-    say(f"compiling the graphs of this run ahead, in {cache}; others will find them at {store.uri}")
+    cache, log, started = directory / _CACHES / key, directory / LOG_NAME, time.monotonic()
+    wanted = command(job, directory, cache, port=free_port(), variable=variable)
+    say(f"compiling the graphs of this run ahead, see {log}; others will find them at {store.uri}")
     try:
         if cache.exists():  # an earlier warm-up was cut short: its graphs are good, its locks are nobody's
             environment = os.environ | wanted.environment
             subprocess.run([TOOL, "--command", "clear-locks"], env=environment, stdout=sys.stderr, check=False)
-        cache.mkdir(exist_ok=True)
+        cache.mkdir(parents=True, exist_ok=True)
         processes = start(wanted)
     except FileNotFoundError as cause:
         raise GraphError(
@@ -96,14 +99,12 @@ def compile_ahead(
             return False
     finally:
         for process in processes:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # also what a tool that failed has left behind
+            process.wait()
     codes = [process.returncode for process in processes if process.returncode]
     if codes:
-        raise GraphError(
-            f"run {job.run}: the warm-up of its graphs ended with code {codes[0]}", "see the warm-up's log"
-        )
+        raise GraphError(f"run {job.run}: the warm-up of its graphs ended with code {codes[0]}", f"see {log}")
     manifest = store.upload(cache, ingredients)
     with closing(Journal(Path(job.journal), run=job.run, producer="launcher")) as journal:
         journal.emit(

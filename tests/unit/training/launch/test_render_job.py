@@ -211,4 +211,6 @@ def test_graphs_lie_beside_the_checkpoints_or_where_they_are_wanted(request_for:
 
 
 def test_a_recipe_that_compiles_nothing_ahead_has_no_place_for_graphs(request_for: Request, tmp_path: Path) -> None:
-    assert render(replace(request_for(), graphs="s3://team/graphs"), tmp_path / "a").graphs is None
+    assert render(request_for(), tmp_path / "a").graphs is None
+    with pytest.raises(LaunchError, match="--graphs s3://team/graphs: this recipe compiles nothing ahead"):
+        render(replace(request_for(), graphs="s3://team/graphs"), tmp_path / "a")

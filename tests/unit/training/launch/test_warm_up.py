@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -58,12 +59,12 @@ def fill(wanted: Command) -> None:
 
 
 def test_the_command_is_the_run_under_the_tool_with_its_options(job: JobSpec) -> None:
-    wanted = command(job, Path("/fsx/run"), port=9, variable="SLURM_NODEID")
+    wanted = command(job, Path("/fsx/run"), Path("/fsx/run/graphs/1"), port=9, variable="SLURM_NODEID")
 
     tool, _, *module = wanted.arguments
     assert tool == "neuron_parallel_compile"
     assert module == ["-m", "paceline.launch.trial", f"/fsx/run/{JOB_NAME}", "127.0.0.1", "9", "SLURM_NODEID"]
-    assert wanted.environment == {**job.environment, "NEURON_COMPILE_CACHE_URL": "/fsx/run/graphs"}
+    assert wanted.environment == {**job.environment, "NEURON_COMPILE_CACHE_URL": "/fsx/run/graphs/1"}
     assert "--model-type transformer" in wanted.environment["NEURON_CC_FLAGS"]
 
 
@@ -108,7 +109,8 @@ def test_a_stop_leaves_no_process_and_no_artefact(job: JobSpec, tmp_path: Path) 
 def test_locks_of_an_earlier_warm_up_are_cleared(job: JobSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
     monkeypatch.setattr(warm_up.subprocess, "run", lambda command, **_: asked.append(command))
-    (tmp_path / "graphs").mkdir()
+    Nodes(line="exec sleep 60").warm(job, tmp_path, stopping=True)
+    assert asked == []
     Nodes(meanwhile=fill).warm(job, tmp_path)
     assert asked == [["neuron_parallel_compile", "--command", "clear-locks"]]
 
@@ -127,12 +129,13 @@ def test_a_local_run_warms_up_each_node_before_its_coordinator(
 ) -> None:
     seen: list[tuple[str, str]] = []
 
-    def spawn(command: tuple[str, ...], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        seen.append((command[0], environment["PACELINE_NODE_NUMBER"]))
-        fill(Command(arguments=command, environment=environment))
-        return subprocess.Popen(["true"], start_new_session=True)
+    def popen(command: tuple[str, ...], *, env: dict[str, str], **_: object) -> subprocess.Popen[bytes]:
+        seen.append((command[0], env["PACELINE_NODE_NUMBER"]))
+        fill(Command(arguments=command, environment=env))
+        return began(["true"], start_new_session=True)
 
-    monkeypatch.setattr("paceline.launch.local.run.spawn_command", spawn)
+    began = subprocess.Popen
+    monkeypatch.setattr("paceline.launch.local.run.subprocess.Popen", popen)
     local = LocalRun(job, tmp_path, os.environ)
     started: list[str] = []
     monkeypatch.setattr(
@@ -145,21 +148,28 @@ def test_a_local_run_warms_up_each_node_before_its_coordinator(
     assert started == ["coordinator", "node-0 after 2", "node-1 after 2"]
 
 
-def test_a_job_on_slurm_warms_up_by_one_srun(job: JobSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def batch(job: JobSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Batch:
+    """On the first of three nodes, of which two train."""
     for name, value in {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "trn-[1-3]", "SLURMD_NODENAME": "trn-1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("paceline.launch.slurm.batch.address_towards", lambda host: "10.0.0.1")
     (tmp_path / JOB_NAME).write_text(job.model_dump_json(), encoding="utf-8")
-    slurm = SimpleNamespace(host_names=lambda nodes: ["trn-1", "trn-2", "trn-3"])
-    batch = Batch(tmp_path, slurm)  # type: ignore[arg-type]
+    requeued: list[int] = []
+    names = ["trn-1", "trn-2", "trn-3"]
+    slurm = SimpleNamespace(host_names=lambda nodes: names, requeue=requeued.append, requeued=requeued)
+    return Batch(tmp_path, slurm)  # type: ignore[arg-type]
+
+
+def test_a_job_on_slurm_warms_up_by_one_srun(batch: Batch, job: JobSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[list[str], dict[str, str]]] = []
 
     def popen(command: list[str], *, env: dict[str, str], **_: object) -> subprocess.Popen[bytes]:
         seen.append((command, env))
         fill(Command(arguments=(), environment=env))
-        return started("true")
+        return began(["true"], start_new_session=True)
 
-    started = subprocess.Popen
+    began = subprocess.Popen
     monkeypatch.setattr("paceline.launch.slurm.batch.subprocess.Popen", popen)
     assert batch._compile_ahead()
     [(command, environment)] = seen
@@ -167,3 +177,22 @@ def test_a_job_on_slurm_warms_up_by_one_srun(job: JobSpec, tmp_path: Path, monke
     assert command[command.index("neuron_parallel_compile") :][-3:-2] == ["10.0.0.1"]
     assert command[-1] == "SLURM_NODEID"
     assert environment["NEURON_LOGICAL_NC_CONFIG"] == job.environment["NEURON_LOGICAL_NC_CONFIG"]
+
+
+@pytest.mark.parametrize(("number", "requeued"), [(signal.SIGUSR1, [7]), (signal.SIGTERM, [])])
+def test_a_job_that_ends_in_its_warm_up_begins_again_only_before_its_time_limit(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch, number: int, requeued: list[int]
+) -> None:
+    began = subprocess.Popen
+    sleeper: list[subprocess.Popen[bytes]] = []
+
+    def popen(command: list[str], **_: object) -> subprocess.Popen[bytes]:
+        batch._stop(number, None)  # as soon as it has begun
+        sleeper.append(began(["sleep", "60"], start_new_session=True))
+        return sleeper[0]
+
+    monkeypatch.setattr("paceline.launch.slurm.batch.subprocess.Popen", popen)
+    monkeypatch.setattr("paceline.launch.slurm.batch.signal.signal", lambda *_: None)
+    assert batch.run() == 0
+    assert batch._slurm.requeued == requeued  # type: ignore[attr-defined]
+    assert [process.poll() for process in sleeper] == [-signal.SIGKILL]

@@ -11,19 +11,20 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from paceline.journal.reader import Follower
-from paceline.launch.coordinator import KeptCoordinator, spawn, spawn_command
+from paceline.launch.coordinator import KeptCoordinator, spawn
 from paceline.launch.job import JOB_NAME, claim, new_token
-from paceline.launch.warm_up import Command, compile_ahead
+from paceline.launch.warm_up import LOG_NAME, Command, compile_ahead
 from paceline.spec.errors import LaunchError
 from paceline.spec.events import AnyEvent, GenerationOpened, RunFinished
 from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_RUN_TOKEN
-from paceline.supervise.process import living_members
+from paceline.supervise.process import die_with_parent, living_members
 
 _POLL_SECONDS = 0.05
 _NODE_NUMBER = "PACELINE_NODE_NUMBER"
@@ -162,11 +163,19 @@ class LocalRun:
     def _compile_ahead(self) -> bool:
         def start(command: Command) -> list[subprocess.Popen[bytes]]:
             environment = {**self._environment, **command.environment}
-            log = self.directory / "warm-up.log"
-            return [
-                spawn_command(command.arguments, log, environment | {_NODE_NUMBER: str(number)})
-                for number in range(self.job.nodes)
-            ]
+            with (self.directory / LOG_NAME).open("ab") as log:
+                return [
+                    subprocess.Popen(
+                        command.arguments,
+                        env=environment | {_NODE_NUMBER: str(number)},
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                        preexec_fn=partial(die_with_parent, os.getpid()),  # it is not ours: it would not ask for it
+                    )
+                    for number in range(self.job.nodes)
+                ]
 
         return compile_ahead(
             self.job,

@@ -27,7 +27,7 @@ from paceline.launch.coordinator import KeptCoordinator, spawn
 from paceline.launch.job import JOB_NAME, claim, free_port
 from paceline.launch.slurm.address import address_towards
 from paceline.launch.slurm.node import ENV_FIRST_NODE
-from paceline.launch.warm_up import Command, compile_ahead
+from paceline.launch.warm_up import LOG_NAME, Command, compile_ahead
 from paceline.spec.errors import ClusterError, LaunchError, PacelineError
 from paceline.spec.events import AnyEvent, FaultClassified, GenerationOpened, RunFinished
 from paceline.spec.job import JobSpec
@@ -114,7 +114,7 @@ class Batch:
 
         def start(command: Command) -> list[subprocess.Popen[bytes]]:
             nodes = (f"--nodes={self._job.nodes}", f"--ntasks={self._job.nodes}")
-            log = f"--output={self._directory}/warm-up.log"
+            log = f"--output={self._directory / LOG_NAME}"
             srun = ("srun", "--kill-on-bad-exit=1", "--ntasks-per-node=1", "--open-mode=append", *nodes, log)
             return [
                 subprocess.Popen(
