@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -22,11 +24,12 @@ from tests.neuron.one_more import MODULE
 
 SURFACE = Path(__file__).parent / "surface"
 STEPS = 5
+Kind = TypeVar("Kind", bound=ev.Event)
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
-def run(directory: Path, *overrides: str) -> list[ev.AnyEvent]:
+def run(directory: Path, *overrides: str) -> Sequence[ev.AnyEvent]:
     """Train debug-tiny on two ranks in `directory`, with graphs shared by all runs of the test; what was told."""
     neuron = ["accelerator=trainium", "compute.attention=sdpa", f"schedule.steps={STEPS}", "schedule.warmup_steps=0"]
     request = RunRequest(
@@ -59,16 +62,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def of(kind: type[ev.Event], events: list[ev.AnyEvent]) -> list[ev.AnyEvent]:
+def of(kind: type[Kind], events: Sequence[ev.AnyEvent]) -> list[Kind]:
     return [event for event in events if isinstance(event, kind)]
 
 
 def test_graphs_are_compiled_once_and_a_missing_or_altered_one_is_told(place: Path) -> None:
     first = run(place / "first", "callbacks=[tests.neuron.one_more:OneMore]")
 
-    [compiled], [fetched], [counted], [missed] = (
-        of(kind, first) for kind in (ev.GraphsCompiled, ev.GraphsFetched, ev.GraphsCounted, ev.CompileMissed)
-    )
+    [compiled], [fetched] = of(ev.GraphsCompiled, first), of(ev.GraphsFetched, first)
+    [counted], [missed] = of(ev.GraphsCounted, first), of(ev.CompileMissed, first)
     assert (compiled.graphs, fetched.graphs) == (len(MODULES), len(MODULES))
     assert (counted.step, counted.expected, counted.missed) == (1, len(MODULES), 0)
     assert (missed.node, missed.step, missed.module) == ("node-0", 4, MODULE)

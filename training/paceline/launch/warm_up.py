@@ -50,8 +50,8 @@ Start = Callable[[Command], Sequence["subprocess.Popen[bytes]"]]
 def command(job: JobSpec, directory: Path, cache: Path, *, port: int, variable: str) -> Command:
     """The warm-up of `job`, whose run is in `directory`, into `cache`. Pure.
 
-    Each node finds its number in `variable`: SLURM_NODEID on Slurm. The recipe, the world and the variables are those of
-    the run: another option would be another graph.
+    Each node finds its number in `variable`: SLURM_NODEID on Slurm. The recipe, the world and the other variables are
+    those of the run: another option would be another graph.
     """
     trial = (sys.executable, "-m", "paceline.launch.trial", str(directory / JOB_NAME))
     return Command(
