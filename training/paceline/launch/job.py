@@ -24,7 +24,7 @@ from paceline.plan.layout import derive
 from paceline.recipe.load import Resolved
 from paceline.recipe.method import PAIRS
 from paceline.recipe.schema import Recipe
-from paceline.spec.errors import CheckpointError, DataError, LaunchError, Problem, RecipeError
+from paceline.spec.errors import CheckpointError, DataError, GraphError, LaunchError, Problem, RecipeError
 from paceline.spec.events import GenerationOpened
 from paceline.spec.job import JobSpec, Timeouts
 from paceline.spec.manifest import BaseModelRecord, DatasetManifest
@@ -132,7 +132,7 @@ def _graphs(request: RunRequest) -> str | None:
                 "leave it out, or set accelerator to trainium",
             )
         return None
-    return request.graphs or f"{request.checkpoints.rstrip('/')}-graphs"
+    return open_store(request.graphs or f"{request.checkpoints.rstrip('/')}-graphs", GraphError).uri
 
 
 def _fewer_nodes(request: RunRequest) -> tuple[int, ...]:

@@ -81,13 +81,16 @@ def compile_ahead(
     store = GraphStore(open_store(job.graphs, GraphError), key)
     if store.manifest() is not None:
         return True
-    cache, log, started = directory / _CACHES / key, directory / LOG_NAME, time.monotonic()
+    cache, log, started = directory.absolute() / _CACHES / key, directory / LOG_NAME, time.monotonic()
     wanted = command(job, directory, cache, port=free_port(), variable=variable)
     say(f"compiling the graphs of this run ahead, see {log}; others will find them at {store.uri}")
     try:
         if cache.exists():  # an earlier warm-up was cut short: its graphs are good, its locks are nobody's
-            environment = os.environ | wanted.environment
-            subprocess.run([TOOL, "--command", "clear-locks"], env=environment, stdout=sys.stderr, check=False)
+            with log.open("ab") as said:
+                environment = {**os.environ, **wanted.environment}
+                subprocess.run(
+                    [TOOL, "--command", "clear-locks"], env=environment, stdout=said, stderr=said, check=False
+                )
         cache.mkdir(parents=True, exist_ok=True)
         processes = start(wanted)
     except FileNotFoundError as cause:

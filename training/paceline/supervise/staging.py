@@ -22,7 +22,7 @@ _GRAPHS = "graphs"
 
 def variables(job: JobSpec, directory: Path) -> dict[str, str]:
     """What the workers of a node with this `directory` see of it in their environment."""
-    return {} if job.graphs is None else {ENV_COMPILE_CACHE: str(directory / _GRAPHS)}
+    return {} if job.graphs is None else {ENV_COMPILE_CACHE: str(directory.absolute() / _GRAPHS)}
 
 
 def bring(job: JobSpec, directory: Path, journal: Journal) -> None:
