@@ -1,4 +1,4 @@
-"""A callback of a recipe: on the way to step 4 rank 0 of a run has a graph compiled that nobody expected."""
+"""A callback of a recipe: on the way to step 2 a run has a graph compiled that nobody expected."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ MODULE = "MODULE_277942fefc2990a108db+39f12043"
 
 class OneMore(Callback):
     def before_step(self, trainer: TrainerState) -> None:
-        if trainer.step == 3:
+        if trainer.step == 1:
             compiled(Path(os.environ["NEURON_COMPILE_CACHE_URL"]), MODULE)
