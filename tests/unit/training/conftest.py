@@ -203,8 +203,8 @@ def script() -> Script:
 
 
 @pytest.fixture
-def make_job() -> Callable[..., JobSpec]:
-    """`make_job(*overrides, **fields)` is a run on Trainium, with overrides of its recipe and fields of its job."""
+def make_neuron_job() -> Callable[..., JobSpec]:
+    """`make_neuron_job(*overrides, **fields)`: a run on Trainium; overrides of its recipe and fields of its job."""
 
     def make(*overrides: str, **fields: Any) -> JobSpec:
         chosen = ["accelerator=trainium", "compute.attention=sdpa", "batch.micro_sequences=2", *overrides]

@@ -33,32 +33,32 @@ def key_for(job: JobSpec, versions: dict[str, str] | None = None, **environment:
         "platform.environment.NEURON_CC_FLAGS=--model-type transformer --optlevel 2",
     ],
 )
-def test_what_is_in_a_graph_is_in_its_key(make_job: MakeJob, override: str) -> None:
-    assert key_for(make_job(override)) != key_for(make_job())
+def test_what_is_in_a_graph_is_in_its_key(make_neuron_job: MakeJob, override: str) -> None:
+    assert key_for(make_neuron_job(override)) != key_for(make_neuron_job())
 
 
 @pytest.mark.parametrize(
     "override", ["optimizer.learning_rate=1.0e-5", "schedule.steps=77", "seed=5", "data.seed=5", "name=other"]
 )
-def test_what_is_not_in_a_graph_is_not_in_its_key(make_job: MakeJob, override: str) -> None:
-    assert key_for(make_job(override)) == key_for(make_job())
+def test_what_is_not_in_a_graph_is_not_in_its_key(make_neuron_job: MakeJob, override: str) -> None:
+    assert key_for(make_neuron_job(override)) == key_for(make_neuron_job())
 
 
-def test_compiler_world_vocabulary_and_model_are_in_the_key(make_job: MakeJob) -> None:
-    job = make_job()
+def test_compiler_world_vocabulary_and_model_are_in_the_key(make_neuron_job: MakeJob) -> None:
+    job = make_neuron_job()
     others = [
         key_for(job, VERSIONS | {"neuronx-cc": "2.26.6360.0"}),
         key_for(job, NEURON_FUSE_SOFTMAX="1"),
-        key_for(make_job(nodes=2)),
-        key_for(make_job(vocabulary=302)),
-        key_for(make_job(model={"hidden_size": 8})),
+        key_for(make_neuron_job(nodes=2)),
+        key_for(make_neuron_job(vocabulary=302)),
+        key_for(make_neuron_job(model={"hidden_size": 8})),
     ]
     assert len({key_for(job), *others}) == len(others) + 1
 
 
-def test_where_a_run_lies_is_not_in_the_key(make_job: MakeJob) -> None:
-    moved = make_job(run="other", checkpoints="s3://other", journal="/other", coordinator_port=2)
-    assert key_for(moved) == key_for(make_job())
+def test_where_a_run_lies_is_not_in_the_key(make_neuron_job: MakeJob) -> None:
+    moved = make_neuron_job(run="other", checkpoints="s3://other", journal="/other", coordinator_port=2)
+    assert key_for(moved) == key_for(make_neuron_job())
 
 
 def test_versions_are_those_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

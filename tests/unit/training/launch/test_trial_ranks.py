@@ -16,10 +16,10 @@ Commands = list[tuple[list[str], dict[str, str]]]
 
 
 @pytest.fixture
-def asked(make_job: Callable[..., JobSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
+def asked(make_neuron_job: Callable[..., JobSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     """What is started on the second node of a run of two ranks a node; a rank runs the line in PACELINE_TEST_<n>."""
     job = tmp_path / "job.json"
-    job.write_text(make_job(nodes=2).model_dump_json(), encoding="utf-8")
+    job.write_text(make_neuron_job(nodes=2).model_dump_json(), encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["trial", str(job), "127.0.0.1", "29500", "NODE"])
     monkeypatch.setenv("NODE", "1")
     monkeypatch.setattr(trial, "die_with_parent", lambda parent: None)

@@ -27,9 +27,9 @@ MakeJob = Callable[..., JobSpec]
 
 
 @pytest.fixture
-def job(make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobSpec:
+def job(make_neuron_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobSpec:
     monkeypatch.setattr(warm_up, "installed", lambda: {"neuronx-cc": VERSION})
-    return make_job(graphs=str(tmp_path / "kept"), journal=str(tmp_path / "journal"), nodes=2)
+    return make_neuron_job(graphs=str(tmp_path / "kept"), journal=str(tmp_path / "journal"), nodes=2)
 
 
 class Nodes:

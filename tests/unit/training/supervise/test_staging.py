@@ -24,11 +24,11 @@ VERSIONS = {"neuronx-cc": VERSION}
 
 
 @pytest.fixture
-def job(make_job: Callable[..., JobSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobSpec:
+def job(make_neuron_job: Callable[..., JobSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobSpec:
     """A run whose graphs are kept; its dataset is there already."""
     monkeypatch.setattr(staging, "fetch", lambda store, directory: None)
     monkeypatch.setattr(staging, "installed", lambda: VERSIONS)
-    job = make_job(graphs=str(tmp_path / "kept"), journal=str(tmp_path / "journal"))
+    job = make_neuron_job(graphs=str(tmp_path / "kept"), journal=str(tmp_path / "journal"))
     for name, value in job.environment.items():
         monkeypatch.setenv(name, value)
     for module in MODULES:

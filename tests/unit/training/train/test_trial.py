@@ -71,33 +71,33 @@ def tried(job: JobSpec) -> Recorder:
     return engine
 
 
-def test_it_goes_through_all_that_a_run_computes(make_job: Callable[..., JobSpec]) -> None:
-    job = make_job("schedule.steps=100", "evaluation.every=10")
+def test_it_goes_through_all_that_a_run_computes(make_neuron_job: Callable[..., JobSpec]) -> None:
+    job = make_neuron_job("schedule.steps=100", "evaluation.every=10")
     engine = tried(job)
     assert engine.calls == ["setup", "build", *["step", "state"] * 4, "evaluation", "sync", "teardown"]
     assert engine.shapes == {(2, job.recipe["data"]["sequence_length"])}
     assert engine.documents == {False}
 
 
-def test_without_evaluation_or_with_documents_it_does_as_the_run_does(make_job: Callable[..., JobSpec]) -> None:
-    engine = tried(make_job("evaluation.every=0", "data.document_mask=true"))
+def test_without_evaluation_or_with_documents_it_does_as_the_run_does(make_neuron_job: Callable[..., JobSpec]) -> None:
+    engine = tried(make_neuron_job("evaluation.every=0", "data.document_mask=true"))
     assert "evaluation" not in engine.calls
     assert engine.documents == {True}
 
 
-def test_the_rate_with_which_a_schedule_ends_is_among_its_rates(make_job: Callable[..., JobSpec]) -> None:
-    engine = tried(make_job("schedule.kind=linear", "schedule.steps=100", "schedule.final_fraction=0"))
+def test_the_rate_with_which_a_schedule_ends_is_among_its_rates(make_neuron_job: Callable[..., JobSpec]) -> None:
+    engine = tried(make_neuron_job("schedule.kind=linear", "schedule.steps=100", "schedule.final_fraction=0"))
     assert engine.rates[-1] < engine.rates[-2]
     assert len(engine.rates) == 4
 
 
-def test_a_short_run_is_tried_whole(make_job: Callable[..., JobSpec]) -> None:
-    assert len(tried(make_job("schedule.steps=2", "schedule.warmup_steps=0")).rates) == 2
+def test_a_short_run_is_tried_whole(make_neuron_job: Callable[..., JobSpec]) -> None:
+    assert len(tried(make_neuron_job("schedule.steps=2", "schedule.warmup_steps=0")).rates) == 2
 
 
-def test_what_fails_leaves_the_peers(make_job: Callable[..., JobSpec], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_leaves_the_peers(make_neuron_job: Callable[..., JobSpec], monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Recorder()
     monkeypatch.setattr(engine, "sync", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        trial(engine, make_job(), CONTEXT)  # type: ignore[arg-type]
+        trial(engine, make_neuron_job(), CONTEXT)  # type: ignore[arg-type]
     assert engine.calls[-1] == "teardown"
