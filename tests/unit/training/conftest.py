@@ -1,4 +1,5 @@
-"""A run as its producers would write it: two nodes and a spare, one node killed between two steps."""
+"""A run as its producers would write it: two nodes and a spare, one node killed between two steps; and a run on
+Trainium as its launcher renders it."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from paceline.recipe.load import load
 from paceline.spec.events import (
     Activity,
     AnyEvent,
@@ -28,6 +30,7 @@ from paceline.spec.events import (
     StackDeployed,
     StepFinished,
 )
+from paceline.spec.job import JobSpec
 
 START = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 STEP = 0.5
@@ -197,3 +200,30 @@ def run_of() -> Callable[..., Script]:
 def script() -> Script:
     """An empty script."""
     return Script()
+
+
+@pytest.fixture
+def make_neuron_job() -> Callable[..., JobSpec]:
+    """`make_neuron_job(*overrides, **fields)`: a run on Trainium; overrides of its recipe and fields of its job."""
+
+    def make(*overrides: str, **fields: Any) -> JobSpec:
+        chosen = ["accelerator=trainium", "compute.attention=sdpa", "batch.micro_sequences=2", *overrides]
+        recipe = load("debug-llama", chosen).recipe
+        told: dict[str, Any] = {
+            "run": "test",
+            "recipe": recipe.model_dump(mode="json"),
+            "recipe_sha256": "0",
+            "nodes": 1,
+            "workers_per_node": 2,
+            "dataset": "file:///data",
+            "data_order": "0",
+            "vocabulary": 300,
+            "checkpoints": "file:///checkpoints",
+            "graphs": "file:///graphs",
+            "journal": "/journal",
+            "environment": recipe.platform.environment,
+            "coordinator_port": 1,
+        }
+        return JobSpec(**told | fields)
+
+    return make

@@ -54,6 +54,12 @@ def run(
     checkpoints: Annotated[
         str | None, typer.Option(help="Root of the durable checkpoints; inside the run's directory if not given.")
     ] = None,
+    graphs: Annotated[
+        str | None,
+        typer.Option(
+            help="Where graphs compiled ahead are kept for runs like this; beside the checkpoints if not given."
+        ),
+    ] = None,
     track: Annotated[
         list[str] | None,
         typer.Option(metavar="TRACKER", help="Send curves to tensorboard, wandb, mlflow or trackio. May be repeated."),
@@ -99,6 +105,7 @@ def run(
         spares=spares,
         workers_per_node=workers or resolved.recipe.platform.processes_per_node or 1,
         min_nodes=min_nodes,
+        graphs=graphs,
     )
     job = render(request, place)
     if dry_run:
@@ -117,7 +124,7 @@ def run(
 
     try:
         if place_given is Place.LOCAL:
-            finished = drive(LocalRun(job, place, os.environ), show, say)
+            finished = drive(LocalRun(job, place, os.environ, say), show, say)
         else:
             finished = SlurmRun(job, place, SlurmCommands()).follow(show, say)
     finally:

@@ -16,6 +16,7 @@ from paceline.spec.events import (
     CheckpointFailed,
     CheckpointPersisted,
     CheckpointRejected,
+    CompileMissed,
     CorruptionJudged,
     DataConsumed,
     FaultClassified,
@@ -40,6 +41,7 @@ _TROUBLE = (
     StragglerFound,
     CheckpointFailed,
     CheckpointRejected,
+    CompileMissed,
 )
 
 

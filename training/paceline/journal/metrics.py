@@ -8,12 +8,15 @@ from paceline.spec.events import (
     AnyEvent,
     CheckpointCommitted,
     CheckpointFailed,
+    CompileMissed,
     EvaluationFinished,
     MembershipChanged,
     RunFinished,
     RunStarted,
     StepFinished,
 )
+
+_COUNTERS = (names.NODES_LOST, names.CHECKPOINT_FAILURES, names.GRAPHS_MISSED, names.STEPS, names.TOKENS)
 
 
 class RunMetrics:
@@ -32,7 +35,7 @@ class RunMetrics:
             case RunStarted():
                 values[names.RUNNING] = 1
                 values[names.SPARES_WANTED] = event.spares
-                for counter in (names.NODES_LOST, names.CHECKPOINT_FAILURES, names.STEPS, names.TOKENS):
+                for counter in _COUNTERS:
                     values.setdefault(counter, 0)
             case RunFinished():
                 values[names.RUNNING] = 0
@@ -42,6 +45,8 @@ class RunMetrics:
                 values[names.LAST_CHECKPOINT_TIMESTAMP] = event.time.timestamp()
             case CheckpointFailed():
                 values[names.CHECKPOINT_FAILURES] = values.get(names.CHECKPOINT_FAILURES, 0) + 1
+            case CompileMissed():
+                values[names.GRAPHS_MISSED] = values.get(names.GRAPHS_MISSED, 0) + 1
             case MembershipChanged(node=str(node)):
                 if event.state == "lost" and self._standing.get(node) != "lost":
                     values[names.NODES_LOST] = values.get(names.NODES_LOST, 0) + 1

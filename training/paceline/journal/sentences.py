@@ -48,7 +48,7 @@ def sentence(event: ev.AnyEvent) -> str:
         case ev.MembershipChanged():
             return f"{_STANDING[event.state]}{_because(event.reason)}."
         case _:
-            return _of_checkpoint(event) or _of_fault(event)
+            return _of_checkpoint(event) or _of_graphs(event) or _of_fault(event)
 
 
 def _of_checkpoint(event: ev.AnyEvent) -> str | None:
@@ -75,6 +75,23 @@ def _of_checkpoint(event: ev.AnyEvent) -> str | None:
         case ev.CheckpointRestored():
             amount = f"{size(event.bytes)} in {duration(event.seconds)}"
             return f"Step {event.step:,} restored from {_place(event.source)}: {amount}."
+        case _:
+            return None
+
+
+def _of_graphs(event: ev.AnyEvent) -> str | None:
+    match event:
+        case ev.GraphsCompiled():
+            amount = f"{counted(event.graphs, 'graph')}, {size(event.bytes)}, in {duration(event.seconds)}"
+            return f"Compiled ahead: {amount}; kept at {event.uri}."
+        case ev.GraphsFetched():
+            amount = f"{counted(event.graphs, 'graph')}, {size(event.bytes)}, in {duration(event.seconds)}"
+            return f"Compiled graphs fetched and verified: {amount}."
+        case ev.GraphsCounted():
+            hit = "" if event.hit is None else f"{event.hit:,} used, "
+            return f"Of {counted(event.expected, 'graph')} compiled ahead {hit}and {event.missed:,} missing."
+        case ev.CompileMissed():
+            return f"Graph {event.module} was not compiled ahead: compiled on the way to step {event.step:,}."
         case _:
             return None
 

@@ -24,7 +24,7 @@ from paceline.plan.layout import derive
 from paceline.recipe.load import Resolved
 from paceline.recipe.method import PAIRS
 from paceline.recipe.schema import Recipe
-from paceline.spec.errors import CheckpointError, DataError, LaunchError, Problem, RecipeError
+from paceline.spec.errors import CheckpointError, DataError, GraphError, LaunchError, Problem, RecipeError
 from paceline.spec.events import GenerationOpened
 from paceline.spec.job import JobSpec, Timeouts
 from paceline.spec.manifest import BaseModelRecord, DatasetManifest
@@ -39,7 +39,8 @@ _KINDS = {None: "text", "sft": "conversations", "dpo": "preferences"}
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:
     """What a person asks for. `dataset` and `checkpoints` are places that an object store can open; `min_nodes` is how
-    far the run may shrink, half of `nodes` if None."""
+    far the run may shrink, half of `nodes` if None; `graphs` where compiled graphs are kept, beside the checkpoints if
+    None."""
 
     name: str
     recipe: Resolved
@@ -49,6 +50,7 @@ class RunRequest:
     spares: int
     workers_per_node: int = 1
     min_nodes: int | None = None
+    graphs: str | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
 
 
@@ -90,6 +92,7 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
         model=model.to_hugging_face(),
         base=base,
         checkpoints=request.checkpoints,
+        graphs=_graphs(request),
         journal=str((directory / JOURNAL_DIRECTORY).absolute()),
         environment=recipe.platform.environment,
         coordinator_port=free_port(),
@@ -118,6 +121,18 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
             "choose a directory that you may write to",
         ) from cause
     return job
+
+
+def _graphs(request: RunRequest) -> str | None:
+    """The root of compiled graphs, if the recipe wants any."""
+    if not request.recipe.recipe.platform.compile_ahead:
+        if request.graphs is not None:
+            raise LaunchError(
+                f"--graphs {request.graphs}: this recipe compiles nothing ahead",
+                "leave it out, or set accelerator to trainium",
+            )
+        return None
+    return open_store(request.graphs or f"{request.checkpoints.rstrip('/')}-graphs", GraphError).uri
 
 
 def _fewer_nodes(request: RunRequest) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from paceline.catalog.instance_types import instance_types
 from paceline.models.config import DecoderConfig
 from paceline.recipe.schema import Recipe
 from paceline.spec.errors import Problem
+from paceline.spec.names import ENV_COMPILE_CACHE
 
 FLASH_TILE = 2048
 """Positions of a tile of its flash attention: sequences must be multiples."""
@@ -69,8 +70,28 @@ def problems(recipe: Recipe, config: DecoderConfig) -> Iterator[Problem]:
             f" data.sequence_length is {length}",
             hint=f"set parallelism.cp to 1, or data.sequence_length to {LONGEST_RING}",
         )
+    if recipe.platform.compile_ahead:
+        yield from _of_the_cache(recipe)
     if recipe.compute.attention == "nki_flash":
         yield from _of_flash_attention(recipe, config)
+
+
+def _of_the_cache(recipe: Recipe) -> Iterator[Problem]:
+    """Variables that would send the compiler to another cache than the one that is filled before the run."""
+    environment = recipe.platform.environment
+    flags = environment.get("NEURON_CC_FLAGS", "")
+    for found in ("--cache_dir", "--no_cache"):
+        if found in flags:
+            yield Problem(
+                message=f"platform.environment: NEURON_CC_FLAGS has {found}, and platform.compile_ahead fills a cache"
+                " of its own",
+                hint=f"leave {found} out, or set platform.compile_ahead to false",
+            )
+    if ENV_COMPILE_CACHE in environment:
+        yield Problem(
+            message=f"platform.environment: {ENV_COMPILE_CACHE} is set by platform.compile_ahead",
+            hint="leave it out, or set platform.compile_ahead to false",
+        )
 
 
 def native_problems(recipe: Recipe) -> Iterator[Problem]:
@@ -82,6 +103,11 @@ def native_problems(recipe: Recipe) -> Iterator[Problem]:
             message=f"data.sequence_length: {length} is not a multiple of {NATIVE_TILE}, as static shapes on a Neuron"
             " device are",
             hint=f"set data.sequence_length to {' or '.join(map(str, nearest))}",
+        )
+    if not recipe.compute.static_shapes:
+        yield Problem(
+            message="compute.static_shapes: Neuron's compiler has no graphs for more than one shape",
+            hint="set compute.static_shapes to true",
         )
     if recipe.sentinel is not None:
         yield Problem(

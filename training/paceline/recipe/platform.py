@@ -15,5 +15,7 @@ class Platform(Record):
     preview: bool = Field(
         default=False, description="allow what nobody has run on its hardware yet: engine torch on trainium"
     )
-    compile_ahead: bool = Field(default=False, description="a job before the run fills the cache of compiled graphs")
+    compile_ahead: bool = Field(
+        default=False, description="before the run its graphs are compiled, and kept for others"
+    )
     environment: dict[str, str] = Field(default={}, description="variables of workers, beside those of the image")

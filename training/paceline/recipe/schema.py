@@ -88,7 +88,7 @@ class Compute(Record):
         default="none", description="where optimizer state is kept and updated: with the rest, or in the host's memory"
     )
     static_shapes: bool = Field(
-        default=False, description="all passes have one shape, because a graph is compiled for each"
+        default=False, description="graphs are compiled for the one shape that all passes have, and for no other"
     )
 
 

@@ -6,6 +6,7 @@ PacelineError
 ├── RecipeError       a recipe or an override is wrong
 ├── DataError         a dataset is missing, short or altered
 ├── CheckpointError   a checkpoint does not exist or does not verify
+├── GraphError        compiled graphs are missing, altered, or could not be made
 ├── StorageError      a place for files cannot be reached, or refuses
 ├── JournalError      a run's journal is missing, damaged or too new
 ├── DeployError       the cloud, or its emulation, refused
@@ -85,6 +86,10 @@ class DataError(PacelineError):
 
 class CheckpointError(PacelineError):
     """A checkpoint does not exist or does not verify."""
+
+
+class GraphError(PacelineError):
+    """Graphs that were compiled ahead are missing or altered, or could not be compiled."""
 
 
 class StorageError(PacelineError):

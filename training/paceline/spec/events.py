@@ -367,6 +367,46 @@ class EvaluationFinished(Event):
     seconds: float | None = None
 
 
+class GraphsCompiled(Event):
+    """Before the run its graphs were compiled and are kept at `uri`; `seconds` are those of the whole warm-up."""
+
+    kind: Literal["graphs.compiled"] = "graphs.compiled"
+    uri: str
+    graphs: int
+    bytes: int
+    seconds: float
+
+
+class GraphsFetched(Event):
+    """A node has the graphs at `uri`, each with the hash that their manifest says."""
+
+    kind: Literal["graphs.fetched"] = "graphs.fetched"
+    uri: str
+    graphs: int
+    bytes: int
+    seconds: float
+
+
+class GraphsCounted(Event):
+    """After the first step of a generation on one node: of `expected` graphs that were compiled ahead `hit` have been
+    read, None where its file system does not say; `missed` had to be compiled on the node."""
+
+    kind: Literal["graphs.counted"] = "graphs.counted"
+    step: int
+    expected: int
+    hit: int | None = None
+    missed: int
+
+
+class CompileMissed(Event):
+    """Graph `module` was not compiled ahead: the node compiled it while everybody waited, on the way to the state after
+    `step` steps."""
+
+    kind: Literal["compile.missed"] = "compile.missed"
+    step: int
+    module: str
+
+
 class StackDeployed(Event):
     kind: Literal["stack.deployed"] = "stack.deployed"
     stack: str
@@ -402,6 +442,10 @@ AnyEvent = Annotated[
     | ActionFinished
     | MembershipChanged
     | EvaluationFinished
+    | GraphsCompiled
+    | GraphsFetched
+    | GraphsCounted
+    | CompileMissed
     | StackDeployed,
     Field(discriminator="kind"),
 ]

@@ -52,6 +52,9 @@ class JobSpec(Record):
     model: dict[str, Any] | None = Field(default=None, description="the model's `config.json`, as Hugging Face has it")
     base: BaseModelRecord | None = Field(default=None, description="what `model.weights` was when the run began")
     checkpoints: str = Field(description="root of the run's durable checkpoints")
+    graphs: str | None = Field(
+        default=None, description="root of what Neuron's compiler makes ahead of the run; null: nothing is made ahead"
+    )
     journal: str = Field(description="directory for event files")
     environment: dict[str, str] = Field(default={}, description="variables of the workers")
     coordinator_host: str = "127.0.0.1"

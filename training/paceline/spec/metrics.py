@@ -36,6 +36,7 @@ CHECKPOINT_FAILURES = "paceline_checkpoint_failures_total"
 SPARES = "paceline_spare_nodes"
 SPARES_WANTED = "paceline_spare_nodes_wanted"
 NODES_LOST = "paceline_nodes_lost_total"
+GRAPHS_MISSED = "paceline_graphs_missed_total"
 TOKENS = "paceline_tokens_total"
 TOKENS_PER_SECOND = "paceline_tokens_per_second"
 LOSS = "paceline_loss"
@@ -80,6 +81,7 @@ METRICS: dict[str, Metric] = {
         (SPARES, "gauge", "nodes that stand by and are healthy"),
         (SPARES_WANTED, "gauge", "nodes that should stand by"),
         (NODES_LOST, "counter", "nodes that left a run without saying so"),
+        (GRAPHS_MISSED, "counter", "graphs that were not compiled ahead of the run, by all nodes"),
         (TOKENS, "counter", "tokens trained on, those of steps that were done again too"),
         (TOKENS_PER_SECOND, "gauge", "tokens of the last optimizer step over its duration"),
         (LOSS, "gauge", "loss of the last optimizer step, nats per token"),

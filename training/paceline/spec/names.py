@@ -55,6 +55,9 @@ SCRATCH_DIRECTORY = "/scratch"
 # Environment of every process of a run.
 ENV_RUN_TOKEN = "PACELINE_RUN_TOKEN"
 
+# Environment of workers: where Neuron's compiler keeps its graphs (aws-neuron-sdk, neuron-caching.rst).
+ENV_COMPILE_CACHE = "NEURON_COMPILE_CACHE_URL"
+
 # Environment of a node's supervisor: which nodes are lost together with it (a rack, a leaf switch, a zone).
 ENV_FAILURE_DOMAIN = "PACELINE_FAILURE_DOMAIN"
 

@@ -15,15 +15,12 @@ import signal
 import sys
 from pathlib import Path
 
-from paceline.clients.object_store import open_store
-from paceline.data.transfer import fetch
 from paceline.journal.writer import Journal
-from paceline.spec.errors import DataError
 from paceline.spec.events import Activity, PhaseChanged
 from paceline.spec.health import Finding
 from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_FAILURE_DOMAIN, ENV_RUN_TOKEN, HEALTH_SOCKET
-from paceline.supervise import peer
+from paceline.supervise import peer, staging
 from paceline.supervise.crew import Crew, worker_command
 from paceline.supervise.health_socket import hear_health
 from paceline.supervise.inspector import Inspector
@@ -120,11 +117,11 @@ class NodeSupervisor:
     # ----- what this node has --------------------------------------------------------------------------------------
 
     async def _stage(self) -> None:
-        """Bring the dataset to this node, verified, and raise the first standbys."""
+        """Bring what the workers need to this node, verified, and raise the first standbys."""
+        os.environ.update(staging.variables(self.job, self.directory))
         spawning = self._raise_standbys()
         try:
-            store = open_store(self.job.dataset, DataError)
-            await asyncio.to_thread(fetch, store, self.directory / "data")
+            await asyncio.to_thread(staging.bring, self.job, self.directory, self.journal)
         except Exception as error:  # noqa: BLE001 - the coordinator must hear why this node cannot serve
             self._failure = Failure.of(error)
         self._staged = True
@@ -147,7 +144,7 @@ class NodeSupervisor:
                 job_file=self._job_file,
                 node=self.node,
                 host=self.host,
-                data=self.directory / "data",
+                data=self.directory / staging.DATA,
             )
         except OSError as error:
             self._failure = Failure(message=f"{self.node}: workers cannot be started: {error}")

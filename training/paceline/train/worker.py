@@ -37,7 +37,7 @@ from paceline.spec.errors import CheckpointError
 from paceline.spec.events import CheckpointRestored, SnapshotTaken
 from paceline.spec.job import JobSpec
 from paceline.spec.manifest import TrainerState
-from paceline.spec.names import ENV_RUN_TOKEN
+from paceline.spec.names import ENV_COMPILE_CACHE, ENV_RUN_TOKEN
 from paceline.supervise import peer
 from paceline.supervise.link import SupervisorLink, WorkerLaunch
 from paceline.supervise.memory import older
@@ -45,6 +45,7 @@ from paceline.supervise.progress import Phase
 from paceline.supervise.protocol import Promote
 from paceline.train.callbacks import Callback, load
 from paceline.train.evaluation import Evaluation
+from paceline.train.graphs import GraphWatch
 from paceline.train.loop import TrainingLoop
 from paceline.train.profiler import Profiler
 from paceline.train.sentinel import Sentinel
@@ -83,6 +84,7 @@ class Worker:
             Path(self._launch.data_directory), sequence_length=recipe.data.sequence_length, verify=False
         )
         layout = self._engine.plan(recipe, promotion.world_size)
+        graphs = self._graphs(promotion, journal)
         progress.write(step=promotion.restore_step, phase=Phase.BUILD)
         rendezvous = Rendezvous(host=promotion.store.host, port=promotion.store.port, listen_fd=self._launch.listen_fd)
         self._engine.setup(
@@ -129,7 +131,7 @@ class Worker:
                 journal=journal,
                 rank=promotion.rank,
                 speaks=promotion.local_rank == 0,
-                callbacks=self._callbacks(promotion),
+                callbacks=[*graphs, *self._callbacks(promotion)],
                 evaluation=self._evaluation(promotion, journal, layout),
                 sentinel=self._sentinel(promotion, journal, layout, loader),
                 utilisation=self._utilisation(promotion.world_size),
@@ -145,6 +147,12 @@ class Worker:
         if promotion.rank == 0:
             found.append(Profiler(Path(self._job.journal).parent))
         return found
+
+    def _graphs(self, promotion: Promote, journal: Journal) -> list[Callback]:
+        """Made before the engine is set up: what that compiles counts too."""
+        if self._job.graphs is None or promotion.local_rank:
+            return []
+        return [GraphWatch(Path(os.environ[ENV_COMPILE_CACHE]), journal)]
 
     def _sentinel(self, promotion: Promote, journal: Journal, layout: Layout, loader: Loader) -> Sentinel | None:
         if self._recipe.sentinel is None:

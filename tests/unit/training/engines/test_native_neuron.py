@@ -34,6 +34,19 @@ def test_shapes_that_are_not_whole_tiles_are_refused_with_the_nearest() -> None:
     assert problem.hint == "set data.sequence_length to 128"
 
 
+def test_shapes_that_may_differ_are_refused() -> None:
+    resolved = load("debug-llama", [*NATIVE, "platform.preview=true", "compute.static_shapes=false"])
+    [problem] = native_problems(resolved.recipe)
+    assert problem.hint == "set compute.static_shapes to true"
+
+
+def test_nothing_is_compiled_ahead_where_nothing_reads_it() -> None:
+    with pytest.raises(RecipeError) as refused:
+        load("debug-llama", [*NATIVE, "platform.preview=true", "platform.compile_ahead=true"])
+    [problem] = refused.value.problems
+    assert problem.hint == "set platform.compile_ahead to false, or engine to nxd"
+
+
 def test_objects_go_by_gloo_on_a_neuron_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     opened, chosen = [], []
     driver = types.SimpleNamespace(is_available=lambda: True, device_count=lambda: 4, set_device=chosen.append)

@@ -84,3 +84,14 @@ def test_bfloat16_computes_and_float32_keeps(mesh: Mesh, recipe: Recipe) -> None
     assert {(p.dtype, p.grad.dtype) for p in stage.model.parameters() if p.grad is not None} == {
         (torch.float32, torch.float32)
     }
+
+
+@pytest.mark.parametrize(("static", "dynamic"), [(True, False), (False, None)])
+def test_static_shapes_are_what_layers_are_compiled_for(
+    mesh: Mesh, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, static: bool, dynamic: bool | None
+) -> None:
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **options: asked.append(options))
+    chosen = recipe.model_copy(update={"compute": Compute(compile=True, static_shapes=static)})
+    [stage] = build(blueprint(tied=False), chosen, mesh, seed=0)
+    assert asked == [{"dynamic": dynamic}] * len(stage.model.get_submodule("model.layers"))  # type: ignore[arg-type]

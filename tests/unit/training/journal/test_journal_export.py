@@ -70,6 +70,7 @@ def test_what_the_events_say() -> None:
         event(ev.CheckpointCommitted, 9.0, step=2, uri="u", files=1, bytes=1),
         event(ev.CheckpointFailed, step=3, uri="u", reason="r"),
         event(ev.EvaluationFinished, step=2, loss=3.0, tokens=1, bits_per_byte=1.1),
+        event(ev.CompileMissed, step=2, module="MODULE_1+2"),
     ):
         metrics.observe(one)
     assert values(metrics.text()) == {
@@ -78,6 +79,7 @@ def test_what_the_events_say() -> None:
         "paceline_spare_nodes": 1,
         "paceline_nodes_lost_total": 1,
         "paceline_checkpoint_failures_total": 1,
+        "paceline_graphs_missed_total": 1,
         "paceline_steps_total": 2,
         "paceline_tokens_total": 300,
         "paceline_step_seconds": 0.5,

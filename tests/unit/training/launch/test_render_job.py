@@ -201,3 +201,16 @@ def test_each_part_of_a_run_has_its_hermetic_manifest(
     assert [file.sha256 for file in parts[0].dataset_files] == [file.sha256 for file in manifest.files]
     assert parts[0].job.image_digest == "sha256:abc"
     assert parts[0].surroundings.environment["NCCL_ALGO"] == "Ring"
+
+
+def test_graphs_lie_beside_the_checkpoints_or_where_they_are_wanted(request_for: Request, tmp_path: Path) -> None:
+    neuron = ("accelerator=trainium", "compute.attention=sdpa")
+    request = request_for(*neuron, checkpoints="file:///checkpoints/")
+    assert render(request, tmp_path / "a").graphs == "file:///checkpoints-graphs"
+    assert render(replace(request, graphs="s3://team/graphs"), tmp_path / "b").graphs == "s3://team/graphs"
+
+
+def test_a_recipe_that_compiles_nothing_ahead_has_no_place_for_graphs(request_for: Request, tmp_path: Path) -> None:
+    assert render(request_for(), tmp_path / "a").graphs is None
+    with pytest.raises(LaunchError, match="--graphs s3://team/graphs: this recipe compiles nothing ahead"):
+        render(replace(request_for(), graphs="s3://team/graphs"), tmp_path / "a")

@@ -54,8 +54,24 @@ def test_key_value_heads_may_be_repeated_but_query_heads_may_not() -> None:
         ("llama3-8b-continue-64k", {"parallelism__cp": 2}, "released up to 32768 positions"),
         ("llama3-8b-pretrain", {"data__sequence_length": 1024}, "1024 is not a multiple of 2048"),
         ("llama3-8b-pretrain", {"data__document_mask": "true"}, "no mask but the causal one"),
+        (
+            "llama3-8b-pretrain",
+            {"platform__environment__NEURON_COMPILE_CACHE_URL": "s3://ours/graphs"},
+            "NEURON_COMPILE_CACHE_URL is set by platform.compile_ahead",
+        ),
+        (
+            "llama3-8b-pretrain",
+            {"platform__environment__NEURON_CC_FLAGS": "--cache_dir=/fsx/graphs"},
+            "NEURON_CC_FLAGS has --cache_dir, and platform.compile_ahead fills a cache of its own",
+        ),
         ("debug-mistral", {"data__sequence_length": 2048, "batch__tokens": 131072}, "a sliding window"),
     ],
 )
 def test_what_it_does_not_train_is_refused(recipe: str, values: dict[str, object], message: str) -> None:
     assert message in "\n".join(text for text, _ in refusals("trn2.48xlarge", recipe, 64, **values))
+
+
+def test_who_compiles_as_the_run_goes_may_keep_graphs_anywhere() -> None:
+    chosen = ["platform.compile_ahead=false", "platform.environment.NEURON_COMPILE_CACHE_URL=/fsx/graphs"]
+    recipe = load("llama3-8b-pretrain", ["instance=trn2.48xlarge", "parallelism={auto: false, tp: 32}", *chosen]).recipe
+    assert derive(recipe, 64).tp == 32

@@ -98,7 +98,7 @@ def play(
     make_job: Callable[..., JobSpec], unused_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., None]:
     job = make_job(nodes=1, spares=0, coordinator_port=unused_port)
-    monkeypatch.setattr(node_module, "fetch", lambda store, directory: None)
+    monkeypatch.setattr(node_module.staging, "bring", lambda job, directory, journal: None)
 
     @asynccontextmanager
     async def running(behaviour: str, timeouts: Timeouts) -> AsyncIterator[Scene]:

@@ -101,8 +101,9 @@ def _stage(
     activation_checkpointing.apply(model, plan, recipe.compute)
     if recipe.compute.compile:
         for unit in plan.unit_modules(model):
-            # Neuron's own backend knows no dynamic shapes
-            unit.compile(**({"backend": "neuron", "dynamic": False} if mesh.data.device_type == "neuron" else {}))
+            # without a word PyTorch makes a graph for all shapes as soon as it has seen two
+            backend = {"backend": "neuron"} if mesh.data.device_type == "neuron" else {}
+            unit.compile(dynamic=False if recipe.compute.static_shapes else None, **backend)
     data_parallel.apply(model, plan, mesh, holdings, policy)
     return Stage(index=index, model=model, holdings=holdings)
 

@@ -10,7 +10,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,19 +19,28 @@ from typing import Self
 from paceline.journal.reader import Follower
 from paceline.launch.coordinator import KeptCoordinator, spawn
 from paceline.launch.job import JOB_NAME, claim, new_token
+from paceline.launch.warm_up import LOG_NAME, Command, compile_ahead
 from paceline.spec.errors import LaunchError
 from paceline.spec.events import AnyEvent, GenerationOpened, RunFinished
 from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_RUN_TOKEN
-from paceline.supervise.process import living_members
+from paceline.supervise.process import die_with_parent, living_members
 
 _POLL_SECONDS = 0.05
+_NODE_NUMBER = "PACELINE_NODE_NUMBER"
 
 
 class LocalRun:
-    """Starts the coordinator and the nodes of a rendered job; a context that leaves nothing behind."""
+    """Starts the coordinator and the nodes of a rendered job; a context that leaves nothing behind. `say` hears what
+    takes long before there are events."""
 
-    def __init__(self, job: JobSpec, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        job: JobSpec,
+        directory: Path,
+        environment: Mapping[str, str],
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self.job = job
         self.directory = directory
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
@@ -44,6 +54,7 @@ class LocalRun:
         }
         # looked up when it is called: who starts processes elsewhere overrides it
         self._coordinator = KeptCoordinator(directory, lambda *arguments: self._spawn(*arguments))
+        self._say = say
         self._stopping = False
         self._begun = False
         self._claim: int | None = None
@@ -53,6 +64,8 @@ class LocalRun:
         self._claim = claim(self.directory)
         self._follower.poll()  # what an earlier part of this run wrote has been told before
         try:
+            if not self._compile_ahead():
+                raise KeyboardInterrupt
             self._coordinator.start()
             for index in range(self.job.nodes + self.job.spares):
                 self.start_node(f"node-{index}")
@@ -146,6 +159,32 @@ class LocalRun:
     def _processes(self) -> list[subprocess.Popen[bytes]]:
         coordinator = self._coordinator.process
         return [*self.nodes.values(), *([coordinator] if coordinator else [])]
+
+    def _compile_ahead(self) -> bool:
+        def start(command: Command) -> list[subprocess.Popen[bytes]]:
+            environment = {**self._environment, **command.environment}
+            with (self.directory / LOG_NAME).open("ab") as log:
+                return [
+                    subprocess.Popen(
+                        command.arguments,
+                        env=environment | {_NODE_NUMBER: str(number)},
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                        preexec_fn=partial(die_with_parent, os.getpid()),  # it is not ours: it would not ask for it
+                    )
+                    for number in range(self.job.nodes)
+                ]
+
+        return compile_ahead(
+            self.job,
+            self.directory,
+            variable=_NODE_NUMBER,
+            start=start,
+            stopping=lambda: self._stopping,
+            say=self._say,
+        )
 
     def _spawn(self, module: str, arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
         return spawn(module, arguments, log, self._environment)

@@ -27,6 +27,7 @@ from paceline.launch.coordinator import KeptCoordinator, spawn
 from paceline.launch.job import JOB_NAME, claim, free_port
 from paceline.launch.slurm.address import address_towards
 from paceline.launch.slurm.node import ENV_FIRST_NODE
+from paceline.launch.warm_up import LOG_NAME, Command, compile_ahead
 from paceline.spec.errors import ClusterError, LaunchError, PacelineError
 from paceline.spec.events import AnyEvent, FaultClassified, GenerationOpened, RunFinished
 from paceline.spec.job import JobSpec
@@ -63,6 +64,7 @@ class Batch:
         self._coordinator = KeptCoordinator(directory, partial(spawn, environment=os.environ))
         self._nodes: subprocess.Popen[bytes] | None = None
         self._ending_soon = False
+        self._stopping = False
         self._lacks_nodes = False
         self._asked_slurm = 0.0
 
@@ -70,6 +72,10 @@ class Batch:
         """Until the run is over; the exit code of the job."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGUSR1, self._stop)
+        if not self._compile_ahead():
+            if self._ending_soon:
+                self._slurm.requeue(self._number)
+            return 0
         finished = None
         try:
             self._coordinator.start()
@@ -102,6 +108,31 @@ class Batch:
         draft.write_text(settled.model_dump_json(indent=1) + "\n", encoding="utf-8")
         draft.replace(path)
         return settled
+
+    def _compile_ahead(self) -> bool:
+        """On the first nodes of the allocation, as many as train; False if the job is to end first."""
+
+        def start(command: Command) -> list[subprocess.Popen[bytes]]:
+            nodes = (f"--nodes={self._job.nodes}", f"--ntasks={self._job.nodes}")
+            log = f"--output={self._directory / LOG_NAME}"
+            srun = ("srun", "--kill-on-bad-exit=1", "--ntasks-per-node=1", "--open-mode=append", *nodes, log)
+            return [
+                subprocess.Popen(
+                    [*srun, *command.arguments],
+                    env={**os.environ, **command.environment},
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            ]
+
+        return compile_ahead(
+            self._job,
+            self._directory,
+            variable="SLURM_NODEID",
+            start=start,
+            stopping=lambda: self._stopping,
+            say=lambda text: print(text, flush=True),  # noqa: T201
+        )
 
     def _start_nodes(self) -> subprocess.Popen[bytes]:
         for host in self._hosts:
@@ -151,6 +182,7 @@ class Batch:
             print(error, file=sys.stderr, flush=True)  # noqa: T201
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
         self._ending_soon = self._ending_soon or number == signal.SIGUSR1
         self._coordinator.request_stop()
 

@@ -12,7 +12,7 @@ from torch import Tensor
 REDUCE_SUM, REDUCE_MAX, REDUCE_MIN = "sum", "max", "min"
 
 _OPS = {"sum": dist.ReduceOp.SUM, "max": dist.ReduceOp.MAX, "min": dist.ReduceOp.MIN}
-_groups: dict[tuple[tuple[int, ...], ...], dist.ProcessGroup] = {}
+_groups: dict[tuple[object, tuple[tuple[int, ...], ...]], dist.ProcessGroup] = {}
 _closures: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 Groups = Sequence[Sequence[int]] | None
 
@@ -101,9 +101,10 @@ def _group(groups: Groups) -> dist.ProcessGroup | None:
     """The one of `groups` that this rank is in, opened once; all ranks open all, in the same order."""
     if groups is None:
         return None
-    key = tuple(tuple(ranks) for ranks in groups)
+    every = tuple(tuple(ranks) for ranks in groups)
+    key = (dist.group.WORLD, every)  # a standby rehearses in a world of its own before it joins that of its peers
     if key not in _groups:
-        for ranks in key:
+        for ranks in every:
             opened = dist.new_group(list(ranks), backend="gloo")
             if dist.get_rank() in ranks:
                 _groups[key] = opened
