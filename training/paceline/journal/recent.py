@@ -17,7 +17,7 @@ _PERIOD_PER_EVENT = SECOND // 1000
 
 
 class RecentGoodput:
-    """`ratio` is productive time over needed time of the hour before the newest event, 0 to 1; None in the first minute.
+    """`ratio` is productive over needed time of the hour before the newest event, 0 to 1; None in the first minute.
 
     Steps that ended before the hour are forgotten: no second of it is theirs.
     """
