@@ -75,8 +75,10 @@ class Double:
 
     def _list(self, namespace: str, resource: str, query: Mapping[str, str]) -> Object:
         places = sorted(p for p in self._objects if p[1] == resource and namespace in ("", p[0]))
-        items = [self._shown(place) for place in places]
-        return {"items": [item for item in items if _selected(item, query)], "metadata": {}}
+        items = [item for item in map(self._shown, places) if _selected(item, query)]
+        begin, limit = int(query.get("continue") or 0), int(query.get("limit") or len(items))
+        after = begin + limit
+        return {"items": items[begin:after], "metadata": {"continue": str(after)} if after < len(items) else {}}
 
     def _create(self, place: tuple[str, str, str], body: Object) -> Object:
         namespace, resource, _ = place

@@ -153,6 +153,24 @@ def test_a_disruption_budget_is_respected_until_it_allows(scene: Scene) -> None:
     assert world.pods() == {"agent-1": "running", "worker-1": "leaving", "worker-2": "running"}
 
 
+def test_a_node_that_the_cluster_does_not_hear_is_taken_out(scene: Scene) -> None:
+    since = f"{scene.now - timedelta(seconds=600):%FT%TZ}"
+    silent = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "lastTransitionTime": since}
+    scene.cluster.admin.patch(f"{NODES}/gpu-3/status", {"status": {"conditions": [silent]}})
+
+    assert scene.round().phases[Phase.ACTING] == 1
+
+    assert scene.world.node("gpu-3")["spec"]["unschedulable"] is True
+    assert scene.world.node("gpu-3")["status"]["nodeInfo"]["bootID"] == "boot-3-again"
+
+
+def test_a_large_cluster_is_listed_page_by_page(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paceline.clients.kubernetes._PAGE", 2)
+    items = scene.cluster.client(CONTROLLER).list(NODES, labelSelector="paceline.dev/team=vision")
+    assert [item["metadata"]["name"] for item in items] == [f"gpu-{number}" for number in range(1, 6)]
+    assert scene.cluster.client(CONTROLLER).list(NODES, labelSelector="paceline.dev/team=speech") == []
+
+
 def test_of_two_controllers_one_acts(scene: Scene) -> None:
     rival = KubernetesLease(
         scene.cluster.client(CONTROLLER), holder="two", seconds=30, clock=lambda: scene.now.timestamp()
