@@ -62,6 +62,8 @@ def build(say: Callable[[str], None]) -> None:
             part = made / f"{name}.part"
             go("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(part), f"./cmd/{name}", folder=tree)
             part.replace(made / name)
+    for left in set(place.iterdir()) - {made}:  # 4 GB
+        shutil.rmtree(left)
 
 
 class _Go:
@@ -120,16 +122,21 @@ def _describe(go: _Go, tree: Path) -> None:
         return
     generator = tree / "openapi-gen"
     go("go", "build", "-o", str(generator), "./vendor/k8s.io/kube-openapi/cmd/openapi-gen", folder=tree)
-    own = (f"k8s.io/kubernetes/{path}" for path in (*_marked(tree, "pkg"), *_marked(tree, "cmd")))
-    staged = (f"k8s.io/kubernetes/vendor/{path}" for path in _marked(tree / "staging/src", "k8s.io"))
     arguments = ["-O", "zz_generated.openapi", "-p", "k8s.io/kubernetes/pkg/generated/openapi"]
     arguments += ["--go-header-file", "hack/boilerplate/boilerplate.generatego.txt", "-r", "violations.txt"]
-    arguments += ["-i", ",".join((*own, *staged)), "--output-base", str(tree.parents[1])]
+    arguments += ["-i", ",".join(described(tree)), "--output-base", str(tree.parents[1])]
     go(str(generator), *arguments, folder=tree)
 
 
+def described(tree: Path) -> list[str]:
+    """The packages that ask for a description, by their import paths."""
+    own = (f"k8s.io/kubernetes/{path}" for path in (*_marked(tree, "pkg"), *_marked(tree, "cmd")))
+    staged = (f"k8s.io/kubernetes/vendor/{path}" for path in _marked(tree / "staging/src", "k8s.io"))
+    return [*own, *staged]
+
+
 def _marked(root: Path, below: str) -> list[str]:
-    """The packages that ask to be described, as paths under `root`."""
+    """The directories under `root` with a file that is marked."""
     files = (path for path in (root / below).rglob("*.go") if not _LEFT_OUT.search(str(path.relative_to(root))))
     marked = {path.parent for path in files if _MARK.search(path.read_text(encoding="utf-8"))}
     return sorted(str(path.relative_to(root)) for path in marked)
@@ -142,6 +149,9 @@ def main() -> None:
         build(lambda step: print(f"{time.monotonic() - begin:5.0f} s  {step}", file=sys.stderr, flush=True))
     except UnavailableError as reason:
         sys.exit(f"error: no Kubernetes can be built here: {reason}")
+    except KeyboardInterrupt:
+        print("interrupted; `make kubernetes` goes on from here", file=sys.stderr)
+        sys.exit(130)
     print(programs())
 
 

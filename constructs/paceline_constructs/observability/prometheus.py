@@ -16,7 +16,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 # files of observability/rules, each a rule-groups namespace
-RULES = ("collection", "efa", "neuron", "nvidia", "training")
+RULES = ("collection", "efa", "healing", "neuron", "nvidia", "training")
 
 _WRITE = ["aps:RemoteWrite"]
 _QUERY = ["aps:QueryMetrics", "aps:GetSeries", "aps:GetLabels", "aps:GetMetricMetadata"]
