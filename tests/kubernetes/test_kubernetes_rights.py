@@ -10,7 +10,7 @@ import pytest
 from tests.kubernetes.real import Real
 from tests.kubernetes.rights import AGENT, CONTROLLER, Right, collection, granted, manifests
 
-pytestmark = pytest.mark.kubernetes
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(300)]
 
 # what every account may do that can say who it is: ask what it may do (the cluster's own role system:basic-user)
 EVERYBODY = {

@@ -27,6 +27,8 @@ from tests.kubernetes.clusters import Cluster
 from tests.kubernetes.rights import AGENT, CONTROLLER, granted
 from tests.kubernetes.world import BUDGETS, NODES, VENDOR, World
 
+pytestmark = pytest.mark.timeout(300)  # the first one waits for the real server
+
 VENDORS = {VENDOR["key"]: VENDOR["value"]}
 
 
