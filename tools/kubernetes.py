@@ -2,7 +2,7 @@
 
 1.20.2 is the newest that a Debian release holds as a whole tree; newer packages hold kubectl only. Go, etcd and
 the source are unpacked under the cache directory of the user, and nothing is installed. It takes about five minutes on
-two cores, once; `programs` says what was made.
+two cores, once. No controllers and no kubelets: tests do themselves what those would.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from tools.images.debian import UnavailableError, call, source, unpack
 
 VERSION = "1.20.2"
-PROGRAMS = ("kube-apiserver", "kube-controller-manager")
+_PROGRAM = "kube-apiserver"
 
 _SUITE = "bookworm"
 _GO = ("golang-1.19-go", "golang-1.19-src", "golang-github-modern-go-reflect2-dev")
@@ -35,9 +35,9 @@ def state() -> Path:
 
 
 def programs() -> Path:
-    """The directory with PROGRAMS and etcd. UnavailableError where they were not made."""
+    """The directory with kube-apiserver and etcd. UnavailableError where they were not made."""
     made = state() / "bin"
-    if not all((made / name).exists() for name in (*PROGRAMS, "etcd")):
+    if not all((made / name).exists() for name in (_PROGRAM, "etcd")):
         raise UnavailableError("no API server was built: `make kubernetes` does it once, in about five minutes")
     return made
 
@@ -50,18 +50,16 @@ def build(say: Callable[[str], None]) -> None:
     if not (made / "etcd").exists():
         say("etcd, from Debian")
         shutil.copy2(unpack(_SUITE, ["etcd-server"], place / "etcd") / "usr/bin/etcd", made / "etcd")
-    missing = [name for name in PROGRAMS if not (made / name).exists()]
-    if missing:
+    if not (made / _PROGRAM).exists():
         say("Go and the source, from Debian")
         go = _Go(place)
         tree = _tree(place, go)
         say("the description of the API")
         _describe(go, tree)
-        for name in missing:
-            say(name)
-            part = made / f"{name}.part"
-            go("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(part), f"./cmd/{name}", folder=tree)
-            part.replace(made / name)
+        say(_PROGRAM)
+        part = made / f"{_PROGRAM}.part"
+        go("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(part), f"./cmd/{_PROGRAM}", folder=tree)
+        part.replace(made / _PROGRAM)
     for left in set(place.iterdir()) - {made}:  # 4 GB
         shutil.rmtree(left)
 

@@ -1,6 +1,6 @@
-"""Kubernetes' own API server (tools/kubernetes.py) on etcd, and of its controllers the one that counts disruptions.
+"""Kubernetes' own API server (tools/kubernetes.py) on etcd. Everything ends with the process that started it.
 
-It knows no kubelets: nodes and pods are what the tests write. Everything ends with the process that started it.
+There are no controllers and no kubelets: nodes, pods and the counts of disruption budgets are what the tests write.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,14 @@ from paceline.spec.errors import ClusterError
 from paceline.supervise.process import die_with_parent
 from tests.kubernetes.clusters import give_tokens
 from tests.kubernetes.rights import ADMIN, Right, collection, manifests
-from tests.kubernetes.world import Admin, wait_for
+from tests.kubernetes.world import Admin
 from tools.kubernetes import programs
 
 Object = dict[str, Any]
 
 # 1.20 knows them by this name only; their fields are those of today
 _OLDER = {"policy/v1": "policy/v1beta1"}
+_START_SECONDS = 200
 _ACCESS = ("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 _AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
@@ -83,7 +85,7 @@ def real(place: Path) -> Iterator[Real]:
     """A fresh server with our accounts and roles, until the context ends; UnavailableError where none was built."""
     made = programs()
     _write_files(place)
-    store, peers, port, manager = (_free_port() for _ in range(4))
+    store, peers, port = (_free_port() for _ in range(3))
     url = f"https://127.0.0.1:{port}"
     options = {
         "etcd": {
@@ -110,24 +112,13 @@ def real(place: Path) -> Iterator[Real]:
             "audit-policy-file": place / "audit.json",
             "audit-log-path": place / "audit.log",
         },
-        "kube-controller-manager": {
-            "kubeconfig": place / "kubeconfig",
-            "controllers": "disruption",
-            "leader-elect": "false",
-            "cert-dir": place / "manager",
-            "bind-address": "127.0.0.1",
-            "secure-port": manager,
-            "port": 0,
-        },
     }
     with ExitStack() as stack:
-        for name in ("etcd", "kube-apiserver"):
-            stack.enter_context(_running(made / name, options[name], place))
-        wait_for(_authority(place).exists, 120)
+        for name, given in options.items():
+            stack.enter_context(_running(made / name, given, place))
+        _wait_for(_authority(place).exists)
         admin = RealAdmin(url, place / ADMIN, _authority(place))
-        wait_for(lambda: _is_ready(admin), 120)
-        (place / "kubeconfig").write_text(json.dumps(_kubeconfig(url, place)))
-        stack.enter_context(_running(made / "kube-controller-manager", options["kube-controller-manager"], place))
+        _wait_for(lambda: _is_ready(admin))
         for document in manifests():
             if document["kind"] in _ACCESS:
                 admin.create(collection(document), document)
@@ -163,18 +154,6 @@ def _write_files(place: Path) -> None:
     subprocess.run(["openssl", "genrsa", "-out", place / "key.pem", "2048"], check=True, capture_output=True)
 
 
-def _kubeconfig(url: str, place: Path) -> Object:
-    cluster = {"server": url, "certificate-authority": str(_authority(place))}
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "c", "cluster": cluster}],
-        "users": [{"name": "u", "user": {"tokenFile": str(place / ADMIN)}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-
-
 def _authority(place: Path) -> Path:
     """The server's certificate, with that of the authority it made for itself."""
     return place / "certificates" / "apiserver.crt"
@@ -191,6 +170,13 @@ def _is_ready(admin: Admin) -> bool:
 def _right(about: Object, verb: str) -> Right:
     resource = "/".join(part for part in (about["resource"], about.get("subresource")) if part)
     return Right(about.get("apiGroup", ""), resource, verb)
+
+
+def _wait_for(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while not what():
+        assert time.monotonic() < end, "the API server did not start: its log is beside its certificates"
+        time.sleep(0.05)
 
 
 def _free_port() -> int:

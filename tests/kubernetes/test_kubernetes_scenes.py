@@ -142,14 +142,14 @@ def test_a_node_that_is_given_back_is_followed_by_one_that_is_tested_first(scene
 
 def test_a_disruption_budget_is_respected_until_it_allows(scene: Scene) -> None:
     world = scene.world
-    world.budget("train", 2, app="train")
+    world.budget("train", app="train")
     scene.report("gpu-1", "nvidia.xid.79")
     scene.round()
     scene.round()
     assert world.pods()["worker-1"] == "running"
     assert world.node("gpu-1")["spec"]["unschedulable"] is True
 
-    world.loosen("train", 1)
+    world.allow("train", 1)
     scene.round()
 
     assert world.pods() == {"agent-1": "running", "worker-1": "leaving", "worker-2": "running"}
