@@ -33,7 +33,7 @@ test: test-unit ## all tests: unit, contract, snapshot, integration, neuron, kub
 test-unit: setup ## the fast tests: unit, contract, snapshot
 	$(BIN)/pytest --durations=10 --numprocesses=2 tests/unit tests/contract tests/snapshot
 
-kubernetes: setup ## Kubernetes' own API server for the tests of tests/kubernetes: built once, five minutes
+kubernetes: setup ## Kubernetes' own API server for the tests of tests/kubernetes: built once, in some minutes
 	@$(PYTHON_BIN) -m tools.kubernetes
 
 check: check-format check-types check-imports check-generated ## format, lint, types, import contracts, generated files, links

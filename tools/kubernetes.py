@@ -1,8 +1,8 @@
 """A Kubernetes API server for tests, built from Debian's source package: python -m tools.kubernetes
 
 1.20.2 is the newest that a Debian release holds as a whole tree; newer packages hold kubectl only. Go, etcd and
-the source are unpacked under the cache directory of the user, and nothing is installed. It takes about five minutes on
-two cores, once. No controllers and no kubelets: tests do themselves what those would.
+the source are unpacked under the cache directory of the user, and nothing is installed. It takes minutes on two
+quiet cores, once; what was compiled before an interruption is kept. No controllers and no kubelets: tests do themselves what those would.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def programs() -> Path:
     """The directory with kube-apiserver and etcd. UnavailableError where they were not made."""
     made = state() / "bin"
     if not all((made / name).exists() for name in (_PROGRAM, "etcd")):
-        raise UnavailableError("no API server was built: `make kubernetes` does it once, in about five minutes")
+        raise UnavailableError("no API server was built: `make kubernetes` does it once, in some minutes")
     return made
 
 

@@ -1,7 +1,7 @@
 """A small Kubernetes API server in memory: of the real one's rules those that paceline relies on, over HTTP.
 
 Rights by role, resource versions, strategic merges, status as a part of its own, evictions that respect disruption
-budgets, pods that end when their kubelet says so. The same scenes run on a real one.
+budgets, pods that end when their kubelet says so. The same scenes can be played on a real one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From a signal to a node that works again, with the client, publisher, fleet, lease and healer of production.
 
-Each scene runs on the double and on Kubernetes' own API server: what the double does wrong, the real one shows.
+Each scene is for the double and for Kubernetes' own API server: what the double does wrong, the real one shows.
 """
 
 from __future__ import annotations
