@@ -1,8 +1,9 @@
 """A Kubernetes API server for tests, built from Debian's source package: python -m tools.kubernetes
 
-1.20.2 is the newest that a Debian release holds as a whole tree; newer packages hold kubectl only. Go, etcd and
-the source are unpacked under the cache directory of the user, and nothing is installed. It takes minutes on two
-quiet cores, once; what was compiled before an interruption is kept. No controllers and no kubelets: tests do themselves what those would.
+1.20.2 is the newest that a Debian release holds as a whole tree; newer packages hold kubectl only. Go, etcd and the
+source are unpacked under the cache directory of the user, and nothing is installed. It takes minutes on two quiet
+cores, once; what was compiled before an interruption is kept. No controllers and no kubelets: tests do themselves what
+those would.
 """
 
 from __future__ import annotations
