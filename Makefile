@@ -14,7 +14,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check check-format check-types check-imports check-generated \
+.PHONY: help setup demo test test-unit kubernetes check check-format check-types check-imports check-generated \
 	synth diff images bench bench-train bench-data bench-recovery bench-checkpoint bench-agent bench-plan \
 	schemas certificate pins clean
 
@@ -27,11 +27,14 @@ setup: ## the environment, pinned packages, PyTorch and the CDK CLI; skips what 
 demo: setup ## the main job: deploy to an embedded AWS, train, lose a node, heal, report
 	@$(BIN)/paceline demo
 
-test: test-unit ## all tests: unit, contract, snapshot, integration, neuron, chaos
-	$(BIN)/pytest --durations=10 tests/integration tests/neuron tests/chaos
+test: test-unit ## all tests: unit, contract, snapshot, integration, neuron, kubernetes, chaos
+	$(BIN)/pytest --durations=10 tests/integration tests/neuron tests/kubernetes tests/chaos
 
 test-unit: setup ## the fast tests: unit, contract, snapshot
 	$(BIN)/pytest --durations=10 --numprocesses=2 tests/unit tests/contract tests/snapshot
+
+kubernetes: setup ## Kubernetes' own API server for the tests of tests/kubernetes: built once, in some minutes
+	@$(PYTHON_BIN) -m tools.kubernetes
 
 check: check-format check-types check-imports check-generated ## format, lint, types, import contracts, generated files, links
 

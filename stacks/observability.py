@@ -53,6 +53,7 @@ class ObservabilityStack(TeamStack):
                 retention_days=settings.metric_days,
                 log_retention=log_retention(settings.log_days),
                 removal_policy=self.removal_policy,
+                repository=team.parameters.delivery.repository if team.parameters.delivery else None,
             ),
         )
         self.publish(PARAMETER_METRICS_ENDPOINT, self.prometheus.endpoint)

@@ -38,18 +38,8 @@ def unpack(suite: str, packages: Sequence[str], state: Path, *, complete: bool =
     if done.exists() and done.read_text() == f"{suite} {' '.join(packages)}":
         return root
     shutil.rmtree(state, ignore_errors=True)
-    for folder in (root, state / "lists" / "partial", state / "debs" / "partial"):
-        folder.mkdir(parents=True)
-    address, _ = archive()
-    sources = state / "sources.list"
-    sources.write_text(f"deb [signed-by={KEYRING}] {address} {suite} main\n")
-    apt = [
-        *("apt-get", "--quiet=2", "-o", f"Dir::State::lists={state / 'lists'}", "-o", f"Dir::Cache={state / 'debs'}"),
-        *("-o", f"Dir::Etc::sourcelist={sources}", "-o", "Dir::Etc::sourceparts=/dev/null"),
-        # as apt's own user it could not write here
-        *("-o", "APT::Sandbox::User=root", "-o", "Acquire::Languages=none"),
-    ]
-    call([*apt, "update"])
+    root.mkdir(parents=True)
+    apt = _apt(suite, state, "deb")
     wanted = packages
     if complete:
         plan = call([*apt, "install", "--simulate", "--no-install-recommends", *packages])
@@ -61,6 +51,32 @@ def unpack(suite: str, packages: Sequence[str], state: Path, *, complete: bool =
     shutil.rmtree(state / "debs")
     done.write_text(f"{suite} {' '.join(packages)}")
     return root
+
+
+def source(suite: str, package: str, state: Path) -> Path:
+    """The archive of what Debian's package is built from, as its authors published it. `state` keeps it."""
+    if not list(state.glob("debs/*.orig.tar.*")):
+        apt = _apt(suite, state, "deb-src")
+        call([*apt, "source", "--download-only", package], folder=state / "debs")
+    [archived] = state.glob("debs/*.orig.tar.*")
+    return archived
+
+
+def _apt(suite: str, state: Path, kind: str) -> list[str]:
+    """apt-get with lists of its own, of `kind` (deb, deb-src), under `state`."""
+    for folder in (state / "lists" / "partial", state / "debs" / "partial"):
+        folder.mkdir(parents=True, exist_ok=True)
+    address, _ = archive()
+    sources = state / "sources.list"
+    sources.write_text(f"{kind} [signed-by={KEYRING}] {address} {suite} main\n")
+    apt = [
+        *("apt-get", "--quiet=2", "-o", f"Dir::State::lists={state / 'lists'}", "-o", f"Dir::Cache={state / 'debs'}"),
+        *("-o", f"Dir::Etc::sourcelist={sources}", "-o", "Dir::Etc::sourceparts=/dev/null"),
+        # as apt's own user it could not write here
+        *("-o", "APT::Sandbox::User=root", "-o", "Acquire::Languages=none"),
+    ]
+    call([*apt, "update"])
+    return apt
 
 
 def call(command: Sequence[str], folder: Path | None = None, path: Path | None = None) -> str:

@@ -16,7 +16,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 # files of observability/rules, each a rule-groups namespace
-RULES = ("collection", "efa", "neuron", "nvidia", "training")
+RULES = ("collection", "efa", "healing", "neuron", "nvidia", "training")
 
 _WRITE = ["aps:RemoteWrite"]
 _QUERY = ["aps:QueryMetrics", "aps:GetSeries", "aps:GetLabels", "aps:GetMetricMetadata"]
@@ -31,15 +31,22 @@ _SILENCE = [
 ]
 
 
-def read_rules(name: str) -> str:
-    """The rule groups of `name` as YAML text, in the form that Prometheus and AMP read."""
-    return files(__package__).joinpath("rules", f"{name}.yaml").read_text(encoding="utf-8")
+def read_rules(name: str, repository: str | None = None) -> str:
+    """The rule groups of `name` as YAML text, in the form that Prometheus and AMP read.
+
+    `runbook_url` is a path in the repository, or a link if `repository` says which on GitHub it is, as owner/name.
+    """
+    text = files(__package__).joinpath("rules", f"{name}.yaml").read_text(encoding="utf-8")
+    # HEAD is the branch that GitHub shows first
+    base = f"https://github.com/{repository}/blob/HEAD/" if repository else ""
+    return text.replace("runbook_url: ", f"runbook_url: {base}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrometheusProps:
     """`topics` maps a severity (the label of every alert rule) to where such alerts go; what has another severity or
-    none goes to `fallback`, one of them. `encryption_key` must let CloudWatch Logs use it."""
+    none goes to `fallback`, one of them. `encryption_key` must let CloudWatch Logs use it. `repository` is where the
+    runbooks are read, owner/name on GitHub; None where nobody said."""
 
     alias: str
     encryption_key: kms.IKey
@@ -48,6 +55,7 @@ class PrometheusProps:
     retention_days: int
     log_retention: logs.RetentionDays
     removal_policy: RemovalPolicy
+    repository: str | None
 
 
 class Prometheus(Construct):
@@ -87,7 +95,11 @@ class Prometheus(Construct):
         self.endpoint = workspace.attr_prometheus_endpoint
         for name in RULES:
             aps.CfnRuleGroupsNamespace(
-                self, f"Rules-{name}", name=f"paceline-{name}", workspace=workspace.attr_arn, data=read_rules(name)
+                self,
+                f"Rules-{name}",
+                name=f"paceline-{name}",
+                workspace=workspace.attr_arn,
+                data=read_rules(name, props.repository),
             )
 
     def grant_write(self, grantee: iam.IGrantable) -> iam.Grant:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from paceline.journal.history import Generation, History, begin_of, history
 from paceline.journal.phases import paint_phases
@@ -35,6 +35,16 @@ class Ledger:
     def wall(self) -> int:
         """How long the run was running; the pause between a stop and a resume does not count."""
         return sum(window.end - window.start for window in self.history.windows)
+
+    def since(self, start: int) -> Ledger:
+        """The part from `start` on, in microseconds."""
+        windows = (replace(window, start=max(window.start, start)) for window in self.history.windows)
+        intervals = {
+            node: tuple(part._replace(start=max(part.start, start)) for part in parts if part.end > start)
+            for node, parts in self.intervals.items()
+        }
+        left = tuple(window for window in windows if window.start < window.end)
+        return Ledger(history=replace(self.history, windows=left), intervals=intervals)
 
     @property
     def reserved(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from paceline.journal.exposition import exposition
+from paceline.journal.recent import RecentGoodput
 from paceline.spec import metrics as names
 from paceline.spec.events import (
     AnyEvent,
@@ -26,11 +27,14 @@ class RunMetrics:
         self._run = ""
         self._values: dict[str, float] = {}
         self._standing: dict[str, str] = {}
+        self._goodput = RecentGoodput()
 
     def observe(self, event: AnyEvent) -> None:
         """Take an event in; of steps, those of rank 0 speak for the run."""
         self._run = event.run
         values = self._values
+        self._goodput.observe(event)
+        self._keep(names.GOODPUT, self._goodput.ratio)
         match event:
             case RunStarted():
                 values[names.RUNNING] = 1

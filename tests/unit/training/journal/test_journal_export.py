@@ -96,8 +96,10 @@ def test_what_the_events_say() -> None:
         "paceline_held_out_loss": 3.0,
         "paceline_bits_per_byte": 1.1,
     }
-    metrics.observe(event(ev.RunFinished, outcome="completed", step=2))
-    assert values(metrics.text())["paceline_run_running"] == 0
+    metrics.observe(event(ev.RunFinished, 10.0, outcome="completed", step=2))
+    ended = values(metrics.text())
+    assert ended["paceline_run_running"] == 0
+    assert ended["paceline_goodput_ratio"] == 0  # no generation was opened
 
 
 def test_the_text_is_prometheus() -> None:
