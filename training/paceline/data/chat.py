@@ -70,17 +70,16 @@ class ChatTemplate:
                 found[name] = text
         return found
 
-    def pieces(self, messages: Sequence[Message]) -> list[Piece]:
-        """The text of `messages`, in which answers are learned with what ends them.
+    def pieces(self, messages: Sequence[Message], *, only_last: bool = False) -> list[Piece]:
+        """The text of `messages`, in which answers are learned with what ends them, or with `only_last` the last one.
 
         Each answer is what the template adds to the prompt for it. DataError where the template does not render the
         messages, or changes earlier text when more follow, so that no prompt can be told from its answer.
         """
         pieces: list[Piece] = []
         done = ""
-        for number, message in enumerate(messages):
-            if message["role"] != ANSWERS:
-                continue
+        answers = [number for number, message in enumerate(messages) if message["role"] == ANSWERS]
+        for number in answers[-1:] if only_last else answers:
             for text, learned in (
                 (self._render(messages[:number], prompt=True), False),
                 (self._render(messages[: number + 1], prompt=False), True),
@@ -88,7 +87,7 @@ class ChatTemplate:
                 if not text.startswith(done):
                     raise DataError(
                         f"{self._source}: the template changes what is before an answer when the answer is there",
-                        "give one that does not with --chat-template",
+                        "give one that does not with --chat-template: `chatml`, or a file",
                     )
                 pieces.append(Piece(text=text[len(done) :], learned=learned))
                 done = text

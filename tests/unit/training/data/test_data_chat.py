@@ -27,6 +27,14 @@ def test_an_answer_is_learned_with_its_end_and_nothing_else() -> None:
     ]
 
 
+def test_of_a_preference_only_the_last_answer_is_learned() -> None:
+    pieces = ChatTemplate(CHATML, "test").pieces([USER, ANSWER, USER, ANSWER], only_last=True)
+    assert pieces == [
+        Piece(text="<user>Who?</><assistant>We.</><user>Who?</><assistant>", learned=False),
+        Piece(text="We.</>", learned=True),
+    ]
+
+
 def test_what_follows_the_last_answer_is_left_out() -> None:
     assert "".join(piece.text for piece in ChatTemplate(CHATML, "test").pieces([USER, ANSWER, USER])).endswith("We.</>")
 
