@@ -8,14 +8,19 @@ from pathlib import Path
 from paceline.data.corpus import interpreter_documentation
 
 
-def write(directory: Path, limit: int | None = None) -> None:
-    """`conversations.jsonl` and `preferences.jsonl`; what is not preferred is the answer to another question."""
+def write(directory: Path, part: slice = slice(None), *, longest: int = 300) -> None:
+    """`conversations.jsonl` and `preferences.jsonl` of a `part` of what is documented in at most `longest` characters.
+
+    What is not preferred is the answer to another question: every answer is preferred once and once not, so that none
+    is rewarded for what it is or for how long it is, but only for what it answers.
+    """
     documented = []
     for document in interpreter_documentation():
         first = " ".join(document.text.split("\n\n")[0].split())
-        if not document.name.startswith("topics.") and 60 <= len(first) <= 300:
+        if not document.name.startswith("topics.") and 60 <= len(first) <= longest:
             documented.append((f"What is {document.name} in Python?", first))
-    documented = documented[:limit]
+    documented = documented[part]
+    directory.mkdir(exist_ok=True)
     with (directory / "conversations.jsonl").open("w") as conversations:
         for question, answer in documented:
             messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
