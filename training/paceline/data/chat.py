@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError
+from jinja2.ext import Extension
+from jinja2.nodes import Node
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from paceline.spec.errors import DataError
@@ -43,7 +46,7 @@ class ChatTemplate:
         # as transformers renders them (https://huggingface.co/docs/transformers/chat_templating), but for today's date:
         # templates that ask for it know what to do without
         environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
         )
         environment.globals |= {"raise_exception": _refuse}
         environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
@@ -55,8 +58,11 @@ class ChatTemplate:
     @classmethod
     def beside(cls, files: Mapping[str, bytes], source: str) -> ChatTemplate | None:
         """That of a model with such `files`, if it has one."""
-        config = _config(files, source)
-        template = files[TEMPLATE_NAME].decode() if TEMPLATE_NAME in files else config.get("chat_template")
+        template = _config(files, source).get("chat_template")
+        if isinstance(template, list):  # by name: some models have others for tools
+            template = {one.get("name"): one.get("template") for one in template}.get("default")
+        if TEMPLATE_NAME in files:
+            template = files[TEMPLATE_NAME].decode()
         return cls(template, source, cls.specials(files, source)) if isinstance(template, str) else None
 
     @staticmethod
@@ -100,6 +106,17 @@ class ChatTemplate:
             raise DataError(
                 f"{self._source}: the template refuses the messages: {cause}", "mend the messages"
             ) from cause
+
+
+class _Generation(Extension):
+    """`{% generation %}`, with which templates mark answers for transformers. What it holds is rendered as it stands:
+    answers are found without."""
+
+    tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
+
+    def parse(self, parser: Parser) -> list[Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 def _config(files: Mapping[str, bytes], source: str) -> dict[str, Any]:

@@ -74,5 +74,17 @@ def test_a_file_of_its_own_comes_before_the_configuration() -> None:
     assert template.pieces([USER, ANSWER])[0].text == "new"
 
 
+def test_of_several_by_name_the_default_is_taken() -> None:
+    named = [{"name": "tool_use", "template": "tools"}, {"name": "default", "template": "words"}]
+    template = ChatTemplate.beside({"tokenizer_config.json": json.dumps({"chat_template": named}).encode()}, "model")
+    assert template is not None
+    assert template.pieces([USER, ANSWER])[0].text == "words"
+
+
+def test_answers_that_a_template_marks_are_rendered_as_others() -> None:
+    marked = CHATML.replace("{{ m.content }}", "{% generation %}{{ m.content }}{% endgeneration %}")
+    assert ChatTemplate(marked, "test").pieces([USER, ANSWER]) == ChatTemplate(CHATML, "test").pieces([USER, ANSWER])
+
+
 def test_a_model_may_have_none() -> None:
     assert ChatTemplate.beside({}, "model") is None
