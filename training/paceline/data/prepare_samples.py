@@ -57,29 +57,31 @@ def prepare_samples(
     vocabulary = max(vocabulary, tokenizer.vocabulary)
     store = DirectoryStore(output)
 
-    def encoded(part: Sequence[Sample], what: str) -> list[list[Tokens]]:
-        found: list[list[Tokens]] = []
+    def encoded(part: Sequence[Sample], what: str) -> list[tuple[Sample, list[Tokens]]]:
+        found: list[tuple[Sample, list[Tokens]]] = []
         problems: list[Problem] = []
-        for done, (where, together) in enumerate(part):
+        for done, sample in enumerate(part):
+            where, together = sample
             progress(f"tokenise {what}", done, len(part))
             try:
-                found.append([_encode(one, template, tokenizer, only_last=method in PAIRS) for one in together])
+                tokens = [_encode(one, template, tokenizer, only_last=method in PAIRS) for one in together]
+                found.append((sample, tokens))
             except DataError as cause:
                 problems += [replace(problem, message=f"{where}: {problem.message}") for problem in cause.problems]
         progress(f"tokenise {what}", len(part), len(part))
         if problems:
             raise DataError.of(problems[:_SHOWN_PROBLEMS])
-        if any((tokens & ~np.uint32(LEARNED) == tokenizer.end_of_text).any() for sample in found for tokens in sample):
+        if any((t & ~np.uint32(LEARNED) == tokenizer.end_of_text).any() for _, tokens in found for t in tokens):
             raise DataError(
                 f"{source}: the chat template ends turns with the token that ends documents, so that packed"
                 " conversations cannot be told apart",
                 "name a token that stands in no conversation with --end-of-text, for example <unk>",
             )
         # a sequence has one token more than targets, and that is for the end-of-text
-        return [sample for sample in found if max(len(tokens) for tokens in sample) <= sequence_length]
+        return [(sample, tokens) for sample, tokens in found if max(map(len, tokens)) <= sequence_length]
 
-    def shard(part: list[list[Tokens]], stem: str) -> tuple[TokenShard, Tokens]:
-        rows = _rows(part, sequence_length + 1, tokenizer.end_of_text, pairs=method in PAIRS)
+    def shard(part: list[tuple[Sample, list[Tokens]]], stem: str) -> tuple[TokenShard, Tokens]:
+        rows = _rows([tokens for _, tokens in part], sequence_length + 1, tokenizer.end_of_text, pairs=method in PAIRS)
         tokens = np.concatenate(rows)
         file = write_file(store, f"{stem}-00000", ".bin", tokens.astype("<u4").tobytes())
         return TokenShard(**file.model_dump(), tokens=len(tokens), documents=len(part)), tokens
@@ -96,7 +98,7 @@ def prepare_samples(
             created=datetime.now(UTC),
             source=source,
             documents=len(fitting),
-            characters=sum(len(t.content) for _, together in trained for c in together for t in c.messages),
+            characters=sum(len(t.content) for (_, together), _ in fitting for c in together for t in c.messages),
             tokens=len(tokens),
             token_bytes=4,
             vocabulary=vocabulary,

@@ -133,7 +133,7 @@ def test_what_is_learned_is_part_of_a_datasets_identity(tmp_path: Path, tokenize
 def test_what_is_too_long_is_left_out_and_counted(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     manifest = prepared(tmp_path, "sft", [conversation("up."), conversation("up " * LENGTH)], tokenizer)
     assert manifest.samples is not None
-    assert (manifest.documents, manifest.samples.left_out) == (1, 1)
+    assert (manifest.documents, manifest.characters, manifest.samples.left_out) == (1, len("Say it.up."), 1)
     with pytest.raises(DataError, match="nothing fits into 192 tokens"):
         prepared(tmp_path, "sft", [conversation("up " * LENGTH)], tokenizer)
 
