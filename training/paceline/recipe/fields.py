@@ -76,7 +76,7 @@ def _options(annotation: Any) -> list[str]:
     if origin is tuple:
         return [f"[{', '.join(_words(part) for part in parts)}]"]
     if origin is dict:
-        return [f"{_words(parts[0])}: {_words(parts[1])}"]
+        return [f"mapping of {_words(parts[0])} to {_words(parts[1])}"]
     return [_WORDS[annotation]]
 
 

@@ -46,7 +46,7 @@ def test_a_field_is_explained_with_its_bounds() -> None:
         ("parallelism.dp_shard", "integer or null, >= 1"),
         ("adapter.targets", "list of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj or down_proj"),
         ("optimizer.betas", "[number, number]"),
-        ("platform.environment", "text: text"),
+        ("platform.environment", "mapping of text to text"),
     ],
 )
 def test_a_type_is_said_in_words(key: str, kind: str) -> None:
