@@ -102,7 +102,7 @@ class ChatTemplate:
     def _render(self, messages: Sequence[Message], *, prompt: bool) -> str:
         try:
             return self._template.render(messages=messages, add_generation_prompt=prompt, **self._specials)
-        except TemplateError as cause:
+        except Exception as cause:  # a program of other people: it may raise anything
             raise DataError(
                 f"{self._source}: the template refuses the messages: {cause}", "mend the messages"
             ) from cause

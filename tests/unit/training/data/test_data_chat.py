@@ -50,6 +50,11 @@ def test_a_template_that_refuses_is_told() -> None:
         ChatTemplate("{{ raise_exception('no users here') }}", "test").pieces([USER, ANSWER])
 
 
+def test_a_template_that_is_wrong_is_told() -> None:
+    with pytest.raises(DataError, match="the template refuses the messages: can only concatenate str"):
+        ChatTemplate("{{ messages[0].content + 1 }}", "test").pieces([USER, ANSWER])
+
+
 def test_a_template_cannot_reach_beyond_the_messages() -> None:
     with pytest.raises(DataError, match="refuses the messages"):
         ChatTemplate("{{ messages.__class__.__mro__ }}", "test").pieces([USER, ANSWER])
