@@ -93,6 +93,16 @@ def test_a_score_is_that_of_the_answers_last_token() -> None:
     assert terms.metrics["reward_margin"].item() == 3.0
 
 
+def test_a_step_against_the_gradient_of_a_reward_raises_the_preferred_score_alone() -> None:
+    """The gradient is -sigmoid(-margin) where the preferred answer ends, and its opposite where the other one does."""
+    targets = torch.tensor([[5, IGNORED, IGNORED], [IGNORED, 5, IGNORED]])
+    scores = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 3.0]], requires_grad=True)
+    terms = Reward(pairs=1).terms(Said(by_position=scores), targets, None)
+    [gradient] = torch.autograd.grad(terms.loss, scores)
+    weight = 1 / (1 + math.exp(-2.0))
+    torch.testing.assert_close(gradient, torch.tensor([[0.0, -weight, 0.0], [0.0, 0.0, weight]]))
+
+
 def test_answers_are_counted() -> None:
     assert Answers().count_in(torch.tensor([[IGNORED, 5], [6, IGNORED]])) == 2
 
