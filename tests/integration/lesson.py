@@ -25,7 +25,7 @@ from paceline.data.mixture import order_of
 from paceline.data.prepare_samples import prepare_samples
 from paceline.engines.base import IGNORED, RankContext, Rendezvous
 from paceline.engines.torch.engine import TorchEngine
-from paceline.models.lora import learns
+from paceline.models.adapter import learns
 from paceline.recipe.schema import Recipe
 from paceline.spec.manifest import BaseModelRecord, CheckpointManifest, TrainerState
 

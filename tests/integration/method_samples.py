@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 from paceline.data.corpus import interpreter_documentation
@@ -14,12 +15,7 @@ def write(directory: Path, part: slice = slice(None), *, longest: int = 300) -> 
     What is not preferred is the answer to another question: every answer is preferred once and once not, so that none
     is rewarded for what it is or for how long it is, but only for what it answers.
     """
-    documented = []
-    for document in interpreter_documentation():
-        first = " ".join(document.text.split("\n\n")[0].split())
-        if not document.name.startswith("topics.") and 60 <= len(first) <= longest:
-            documented.append((f"What is {document.name} in Python?", first))
-    documented = documented[part]
+    documented = [(question, answer) for question, answer in _documented() if len(answer) <= longest][part]
     directory.mkdir(exist_ok=True)
     with (directory / "conversations.jsonl").open("w") as conversations:
         for question, answer in documented:
@@ -28,3 +24,14 @@ def write(directory: Path, part: slice = slice(None), *, longest: int = 300) -> 
     with (directory / "preferences.jsonl").open("w") as preferences:
         for (question, answer), (_, other) in zip(documented, documented[1:] + documented[:1], strict=True):
             preferences.write(json.dumps({"prompt": question, "chosen": answer, "rejected": other}) + "\n")
+
+
+@cache
+def _documented() -> list[tuple[str, str]]:
+    """Questions and answers; to read the whole library takes seconds."""
+    found = []
+    for document in interpreter_documentation():
+        first = " ".join(document.text.split("\n\n")[0].split())
+        if not document.name.startswith("topics.") and len(first) >= 60:
+            found.append((f"What is {document.name} in Python?", first))
+    return found

@@ -70,17 +70,16 @@ def test_answers_are_learned_by_all_weights(smollm2: Path, tmp_path: Path) -> No
     assert_spoken(found, tmp_path / "out")
 
 
-@pytest.mark.parametrize("quantize", [None, "nf4"])
-def test_answers_are_learned_in_adapters(smollm2: Path, tmp_path: Path, quantize: str | None) -> None:
-    adapter = {"rank": 8, "alpha": 16, "quantize": quantize}
-    found = lesson("sft", smollm2, tmp_path, steps=4, rate=1e-3, adapter=adapter)
+def test_answers_are_learned_in_adapters(smollm2: Path, tmp_path: Path) -> None:
+    found = lesson("sft", smollm2, tmp_path, steps=4, rate=1e-3, adapter={"rank": 8, "alpha": 16})
     assert found.after.sum() < 0.97 * found.before.sum()
     assert size(found.learned) < size(CheckpointRepository(DirectoryStore(smollm2))) / 10
     assert_spoken(found, tmp_path / "out")
 
 
 def test_preferences_are_learned(smollm2: Path, tmp_path: Path) -> None:
-    found = lesson("dpo", smollm2, tmp_path, steps=8, rate=1e-4, adapter={"rank": 8, "alpha": 16})
+    found = lesson("dpo", smollm2, tmp_path, steps=6, rate=2e-4, adapter={"rank": 8, "alpha": 16})
     assert found.losses[0] == pytest.approx(0.693147, abs=1e-4)  # it begins as its own reference
     assert found.metrics[0]["reward_margin"] == pytest.approx(0.0, abs=1e-4)
     assert found.margins(beta=0.1).mean() > 0.01
+    assert_spoken(found, tmp_path / "out")
