@@ -23,7 +23,8 @@ def write(directory: Path, part: slice = slice(None), *, longest: int = 300) -> 
             conversations.write(json.dumps({"messages": messages}) + "\n")
     with (directory / "preferences.jsonl").open("w") as preferences:
         for (question, answer), (_, other) in zip(documented, documented[1:] + documented[:1], strict=True):
-            preferences.write(json.dumps({"prompt": question, "chosen": answer, "rejected": other}) + "\n")
+            if other != answer:
+                preferences.write(json.dumps({"prompt": question, "chosen": answer, "rejected": other}) + "\n")
 
 
 @cache
