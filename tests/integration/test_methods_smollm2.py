@@ -65,7 +65,7 @@ def assert_spoken(lesson: Lesson, directory: Path) -> None:
 
 
 def test_answers_are_learned_by_all_weights(smollm2: Path, tmp_path: Path) -> None:
-    found = lesson("sft", smollm2, tmp_path, steps=3, rate=5e-5)
+    found = lesson("sft", smollm2, tmp_path, steps=4, rate=5e-5)
     assert found.after.sum() < 0.97 * found.before.sum()
     assert_spoken(found, tmp_path / "out")
 
