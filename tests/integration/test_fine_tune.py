@@ -38,7 +38,7 @@ def paceline(directory: Path, *arguments: str) -> Any:
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model in `model`, and conversations and preferences in its tokens."""
     here = tmp_path_factory.mktemp("fine-tune")
-    method_samples.write(here, limit=60)
+    method_samples.write(here, slice(60))
     (here / "text.md").write_text((here / "conversations.jsonl").read_text())
     paceline(here, "data", "prepare", "first", "text.md", "--vocabulary", "300")
     paceline(here, "run", "debug-tiny", "--data", "first", "--directory", "a", "--set", "train.steps=2",

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError
+from jinja2.ext import Extension
+from jinja2.nodes import Node
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from paceline.spec.errors import DataError
@@ -43,7 +46,7 @@ class ChatTemplate:
         # as transformers renders them (https://huggingface.co/docs/transformers/chat_templating), but for today's date:
         # templates that ask for it know what to do without
         environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
         )
         environment.globals |= {"raise_exception": _refuse}
         environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
@@ -55,8 +58,11 @@ class ChatTemplate:
     @classmethod
     def beside(cls, files: Mapping[str, bytes], source: str) -> ChatTemplate | None:
         """That of a model with such `files`, if it has one."""
-        config = _config(files, source)
-        template = files[TEMPLATE_NAME].decode() if TEMPLATE_NAME in files else config.get("chat_template")
+        template = _config(files, source).get("chat_template")
+        if isinstance(template, list):  # by name: some models have others for tools
+            template = {one.get("name"): one.get("template") for one in template}.get("default")
+        if TEMPLATE_NAME in files:
+            template = files[TEMPLATE_NAME].decode()
         return cls(template, source, cls.specials(files, source)) if isinstance(template, str) else None
 
     @staticmethod
@@ -70,17 +76,16 @@ class ChatTemplate:
                 found[name] = text
         return found
 
-    def pieces(self, messages: Sequence[Message]) -> list[Piece]:
-        """The text of `messages`, in which answers are learned with what ends them.
+    def pieces(self, messages: Sequence[Message], *, only_last: bool = False) -> list[Piece]:
+        """The text of `messages`, in which answers are learned with what ends them, or with `only_last` the last one.
 
         Each answer is what the template adds to the prompt for it. DataError where the template does not render the
         messages, or changes earlier text when more follow, so that no prompt can be told from its answer.
         """
         pieces: list[Piece] = []
         done = ""
-        for number, message in enumerate(messages):
-            if message["role"] != ANSWERS:
-                continue
+        answers = [number for number, message in enumerate(messages) if message["role"] == ANSWERS]
+        for number in answers[-1:] if only_last else answers:
             for text, learned in (
                 (self._render(messages[:number], prompt=True), False),
                 (self._render(messages[: number + 1], prompt=False), True),
@@ -88,7 +93,7 @@ class ChatTemplate:
                 if not text.startswith(done):
                     raise DataError(
                         f"{self._source}: the template changes what is before an answer when the answer is there",
-                        "give one that does not with --chat-template",
+                        "give one that does not with --chat-template: `chatml`, or a file",
                     )
                 pieces.append(Piece(text=text[len(done) :], learned=learned))
                 done = text
@@ -97,10 +102,21 @@ class ChatTemplate:
     def _render(self, messages: Sequence[Message], *, prompt: bool) -> str:
         try:
             return self._template.render(messages=messages, add_generation_prompt=prompt, **self._specials)
-        except TemplateError as cause:
+        except Exception as cause:  # a program of other people: it may raise anything
             raise DataError(
                 f"{self._source}: the template refuses the messages: {cause}", "mend the messages"
             ) from cause
+
+
+class _Generation(Extension):
+    """`{% generation %}`, with which templates mark answers for transformers. What it holds is rendered as it stands:
+    answers are found without."""
+
+    tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
+
+    def parse(self, parser: Parser) -> list[Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 def _config(files: Mapping[str, bytes], source: str) -> dict[str, Any]:

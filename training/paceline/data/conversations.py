@@ -9,9 +9,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, TypeAdapter, ValidationError, model_validator
 
 from paceline.data.chat import ANSWERS
 from paceline.data.files import find_files, read_content
@@ -21,7 +21,15 @@ from paceline.spec.base import Record
 from paceline.spec.errors import DataError, Problem
 
 _SHOWN_PROBLEMS = 20
-_Text = Annotated[str, Field(min_length=1)]
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    return text
+
+
+_Text = Annotated[str, AfterValidator(_not_blank)]
 
 
 class Turn(Record):
@@ -33,22 +41,36 @@ class Conversation(Record):
     messages: tuple[Turn, ...]
 
     @model_validator(mode="after")
-    def _has_an_answer(self) -> Conversation:
-        if not any(turn.role == ANSWERS for turn in self.messages):
+    def _has_answers(self) -> Conversation:
+        answers = [(number, turn.content) for number, turn in enumerate(self.messages) if turn.role == ANSWERS]
+        if not answers:
             raise ValueError(f"messages: none is of the role {ANSWERS}, so there is nothing to learn")
+        if empty := [number for number, content in answers if not content.strip()]:
+            raise ValueError(f"messages.{empty[0]}: the answer is empty: silence would be learned")
         return self
 
 
+def _asked(prompt: Any) -> Any:
+    return [{"role": "user", "content": _not_blank(prompt)}] if isinstance(prompt, str) else prompt
+
+
 class Preference(Record):
-    prompt: _Text | tuple[Turn, ...]
+    prompt: Annotated[tuple[Turn, ...], BeforeValidator(_asked)]
     chosen: _Text
     rejected: _Text
 
+    @model_validator(mode="after")
+    def _prefers(self) -> Preference:
+        if self.chosen == self.rejected:
+            raise ValueError("chosen and rejected are the same, so that nothing is preferred")
+        if not self.prompt or self.prompt[-1].role == ANSWERS:
+            raise ValueError("prompt: ends with no message that an answer could follow")
+        return self
+
     def conversations(self) -> tuple[Conversation, Conversation]:
         """The prompt with the preferred answer, and with the other."""
-        before = (Turn(role="user", content=self.prompt),) if isinstance(self.prompt, str) else self.prompt
         preferred, other = (
-            Conversation(messages=(*before, Turn(role=ANSWERS, content=answer)))
+            Conversation(messages=(*self.prompt, Turn(role=ANSWERS, content=answer)))
             for answer in (self.chosen, self.rejected)
         )
         return preferred, other
@@ -75,10 +97,10 @@ def read_samples(location: str, method: Method, *, progress: Progress = silent) 
                 continue
             try:
                 record = kind.validate_json(line)
+                together = record.conversations() if isinstance(record, Preference) else (record,)
             except ValidationError as cause:
                 problems += _problems(f"{where}:{number}", cause)
                 continue
-            together = record.conversations() if isinstance(record, Preference) else (record,)
             found.append((f"{where}:{number}", together))
     progress(f"read {location}", len(keys), len(keys))
     if problems:

@@ -7,7 +7,9 @@ preference; which tokens are learned is a bit of theirs, so that the ledger prov
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +45,11 @@ def prepare_samples(
 ) -> DatasetManifest:
     """Write the dataset of `samples` into the directory `output` and return its manifest.
 
-    What does not fit into a sequence with the end-of-text token behind it is left out and counted: half an answer would
-    teach to stop there. The last `held_out` part of the shuffled samples is not trained on. The same input gives the
-    same files. DataError when nothing is left, when a message spells a special token, which would not be read as text,
-    or when `output` cannot be written.
+    Of a preference only the answers that are compared are learned, not those in its prompt. What does not fit into a
+    sequence with the end-of-text token behind it is left out and counted: half an answer would teach to stop there. The
+    last `held_out` part of the shuffled samples is not trained on. The same input gives the same files. DataError when
+    nothing is left, when a message spells a special token, which would not be read as text, when the template refuses a
+    conversation, or when `output` cannot be written.
     """
     if problems := _spelled_specials(samples, tokenizer):
         raise DataError.of(problems[:_SHOWN_PROBLEMS])
@@ -54,23 +57,31 @@ def prepare_samples(
     vocabulary = max(vocabulary, tokenizer.vocabulary)
     store = DirectoryStore(output)
 
-    def encoded(part: Sequence[Sample], what: str) -> list[list[Tokens]]:
-        found = []
-        for done, (_, together) in enumerate(part):
+    def encoded(part: Sequence[Sample], what: str) -> list[tuple[Sample, list[Tokens]]]:
+        found: list[tuple[Sample, list[Tokens]]] = []
+        problems: list[Problem] = []
+        for done, sample in enumerate(part):
+            where, together = sample
             progress(f"tokenise {what}", done, len(part))
-            found.append([_encode(conversation, template, tokenizer) for conversation in together])
+            try:
+                tokens = [_encode(one, template, tokenizer, only_last=method in PAIRS) for one in together]
+                found.append((sample, tokens))
+            except DataError as cause:
+                problems += [replace(problem, message=f"{where}: {problem.message}") for problem in cause.problems]
         progress(f"tokenise {what}", len(part), len(part))
-        if any((tokens & ~np.uint32(LEARNED) == tokenizer.end_of_text).any() for sample in found for tokens in sample):
+        if problems:
+            raise DataError.of(problems[:_SHOWN_PROBLEMS])
+        if any((t & ~np.uint32(LEARNED) == tokenizer.end_of_text).any() for _, tokens in found for t in tokens):
             raise DataError(
                 f"{source}: the chat template ends turns with the token that ends documents, so that packed"
                 " conversations cannot be told apart",
-                "name another token with --end-of-text",
+                "name a token that stands in no conversation with --end-of-text, for example <unk>",
             )
         # a sequence has one token more than targets, and that is for the end-of-text
-        return [sample for sample in found if max(len(tokens) for tokens in sample) <= sequence_length]
+        return [(sample, tokens) for sample, tokens in found if max(map(len, tokens)) <= sequence_length]
 
-    def shard(part: list[list[Tokens]], stem: str) -> tuple[TokenShard, Tokens]:
-        rows = _rows(part, sequence_length + 1, tokenizer.end_of_text, pairs=method in PAIRS)
+    def shard(part: list[tuple[Sample, list[Tokens]]], stem: str) -> tuple[TokenShard, Tokens]:
+        rows = _rows([tokens for _, tokens in part], sequence_length + 1, tokenizer.end_of_text, pairs=method in PAIRS)
         tokens = np.concatenate(rows)
         file = write_file(store, f"{stem}-00000", ".bin", tokens.astype("<u4").tobytes())
         return TokenShard(**file.model_dump(), tokens=len(tokens), documents=len(part)), tokens
@@ -87,7 +98,7 @@ def prepare_samples(
             created=datetime.now(UTC),
             source=source,
             documents=len(fitting),
-            characters=sum(len(t.content) for _, together in trained for c in together for t in c.messages),
+            characters=sum(len(t.content) for (_, together), _ in fitting for c in together for t in c.messages),
             tokens=len(tokens),
             token_bytes=4,
             vocabulary=vocabulary,
@@ -111,15 +122,31 @@ def prepare_samples(
         ) from cause
 
 
-def _encode(conversation: Conversation, template: ChatTemplate, tokenizer: TextTokenizer) -> Tokens:
-    """Piece by piece, so that no token holds the end of a prompt and the begin of its answer, as none does when the
-    model writes the answer itself."""
-    pieces = template.pieces([turn.model_dump() for turn in conversation.messages])
-    ids = tokenizer.encode_with_specials([piece.text for piece in pieces])
+def _encode(conversation: Conversation, template: ChatTemplate, tokenizer: TextTokenizer, *, only_last: bool) -> Tokens:
+    pieces = template.pieces([turn.model_dump() for turn in conversation.messages], only_last=only_last)
     bits = [LEARNED if piece.learned else 0 for piece in pieces]
+    ids = _ids([piece.text for piece in pieces], tokenizer)
     return np.concatenate(
         [np.array(part, dtype=np.uint32) | np.uint32(bit) for part, bit in zip(ids, bits, strict=True)]
     )
+
+
+def _ids(pieces: Sequence[str], tokenizer: TextTokenizer) -> list[list[int]]:
+    """The tokens of each piece as a model meets them: a prompt is read with all that is before it, and an answer begins
+    with a token of its own.
+
+    So a piece is what it adds to the tokens of the text before it: SentencePiece's tokenizers (Llama 2, Mistral) put a
+    space before a text that stands alone. Where a token would hold the end of a prompt and the begin of its answer,
+    each piece is tokenised alone.
+    """
+    found: list[list[int]] = []
+    before: list[int] = []
+    for ids in tokenizer.encode_with_specials(list(accumulate(pieces))):
+        if ids[: len(before)] != before:
+            return tokenizer.encode_with_specials(pieces)
+        found.append(ids[len(before) :])
+        before = ids
+    return found
 
 
 def _rows(samples: list[list[Tokens]], length: int, end_of_text: int, *, pairs: bool) -> list[Tokens]:

@@ -47,7 +47,7 @@ class Exporter:
         if isinstance(event, StepFinished) and event.rank == 0 and event.step > self._step:
             self._step = event.step
             for tracker in self._trackers:
-                tracker.scalars(event.step, self._metrics.scalars())
+                tracker.scalars(event.step, self._metrics.scalars() | event.metrics)
         elif isinstance(event, EvaluationFinished) and event.step >= self._step:
             values = {f"accuracy/{name}": result.accuracy for name, result in event.tasks.items()}
             for tracker in self._trackers:

@@ -71,6 +71,7 @@ class LiveLines:
         self._generation = event.generation
         if not first and event.step % self._every and event.step != self._total:
             return None
-        loss = "" if event.loss is None else f", loss {event.loss:.3f}"
+        loss = {} if event.loss is None else {"loss": event.loss}
+        means = "".join(f", {name.replace('_', ' ')} {value:.3f}" for name, value in (loss | event.metrics).items())
         rate = event.tokens / event.seconds
-        return f"Step {event.step:,} of {self._total:,}{loss}, {rate:,.0f} tokens/s."
+        return f"Step {event.step:,} of {self._total:,}{means}, {rate:,.0f} tokens/s."

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -14,6 +15,7 @@ from paceline.recipe.schema import Recipe
 from paceline.spec.documents import nearest
 from paceline.spec.errors import RecipeError
 
+_WORDS: dict[Any, str] = {str: "text", int: "integer", float: "number", bool: "true or false", NoneType: "null"}
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
@@ -54,10 +56,28 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 
 def _kind(field: FieldInfo) -> str:
-    annotation = field.annotation
-    shown = annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
     bounds = [f"{sign} {rule}" for name, sign in _BOUNDS.items() for rule in _bounds(field, name)]
-    return ", ".join([shown.replace("typing.", ""), *bounds])
+    return ", ".join([_words(field.annotation), *bounds])
+
+
+def _words(annotation: Any) -> str:
+    *others, last = _options(annotation)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _options(annotation: Any) -> list[str]:
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return [str(value) for value in parts]
+    if origin in (Union, UnionType):
+        return [option for part in parts for option in _options(part)]
+    if origin is tuple and parts[-1] is Ellipsis:
+        return [f"list of {_words(parts[0])}"]
+    if origin is tuple:
+        return [f"[{', '.join(_words(part) for part in parts)}]"]
+    if origin is dict:
+        return [f"mapping of {_words(parts[0])} to {_words(parts[1])}"]
+    return [_WORDS[annotation]]
 
 
 def _bounds(field: FieldInfo, name: str) -> list[Any]:

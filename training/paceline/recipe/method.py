@@ -20,7 +20,7 @@ class Adapter(Record):
     """Low-rank adapters (LoRA: Hu et al., 2021): the model is frozen, and beside each of its linear layers `targets`
     a product of two small matrices learns what is added to it, times alpha / rank."""
 
-    kind: Literal["lora"] = "lora"
+    kind: Literal["lora"] = Field(default="lora", description="low-rank products beside linear layers")
     rank: int = Field(default=16, ge=1, description="inner dimension of the product")
     alpha: float = Field(default=32.0, gt=0, description="the product counts alpha / rank times")
     targets: tuple[Target, ...] = Field(

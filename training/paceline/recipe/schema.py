@@ -97,7 +97,7 @@ class Optimizer(Record):
         default="adamw", description="muon and adamw8bit (moments of 8 bits): for matrices, with adamw for the rest"
     )
     learning_rate: float = Field(gt=0, description="peak of the schedule")
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[float, float] = Field(default=(0.9, 0.95), description="decay of the two moments")
     epsilon: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.1, ge=0, description="not applied to vectors (norms)")
     gradient_clip: float = Field(default=1.0, gt=0, description="largest global gradient norm")
@@ -167,7 +167,9 @@ class Recipe(Record):
         description="pretrain: every token; sft: answers in conversations; dpo: preferred answers; reward: their score",
     )
     preference: Preference = Preference()
-    adapter: Adapter | None = None
+    adapter: Adapter | None = Field(
+        default=None, description="small matrices that learn beside a frozen model; null: the model itself learns"
+    )
     model: ModelChoice
     data: DataChoice = DataChoice()
     batch: Batch

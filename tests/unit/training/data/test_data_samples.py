@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models, normalizers
 
 from paceline.cli.model_files import read_template
+from paceline.data.chat import ChatTemplate
 from paceline.data.conversations import read_samples
 from paceline.data.index import TokenDataset
 from paceline.data.ledger import combine, digest_hex, replay
@@ -45,11 +47,11 @@ def prepared(
 ) -> DatasetManifest:
     file = directory / "lines.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    arguments: dict[str, Any] = {"sequence_length": LENGTH, "name": "test", "source": "lines"} | changes
+    standard = {"sequence_length": LENGTH, "template": read_template("chatml", ""), "name": "test", "source": "lines"}
+    arguments: dict[str, Any] = standard | changes
     return prepare_samples(
         read_samples(str(file), method),
         method=method,
-        template=read_template("chatml", ""),
         tokenizer=tokenizer,
         output=directory / "data",
         **arguments,
@@ -131,13 +133,13 @@ def test_what_is_learned_is_part_of_a_datasets_identity(tmp_path: Path, tokenize
 def test_what_is_too_long_is_left_out_and_counted(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     manifest = prepared(tmp_path, "sft", [conversation("up."), conversation("up " * LENGTH)], tokenizer)
     assert manifest.samples is not None
-    assert (manifest.documents, manifest.samples.left_out) == (1, 1)
+    assert (manifest.documents, manifest.characters, manifest.samples.left_out) == (1, len("Say it.up."), 1)
     with pytest.raises(DataError, match="nothing fits into 192 tokens"):
         prepared(tmp_path, "sft", [conversation("up " * LENGTH)], tokenizer)
 
 
 def test_the_longest_that_fits_has_its_last_token_among_the_inputs(tmp_path: Path, tokenizer: TextTokenizer) -> None:
-    manifest = prepared(tmp_path, "dpo", [preference("up" * n, "up") for n in range(1, LENGTH)], tokenizer)
+    manifest = prepared(tmp_path, "dpo", [preference("up" * n, "out") for n in range(1, LENGTH)], tokenizer)
     assert manifest.samples is not None and manifest.samples.left_out > 0
     with loader(tmp_path, sequences=2) as batches:
         targets = [batches.step(step).microbatches[0].targets for step in range(manifest.documents)]
@@ -162,6 +164,76 @@ def test_every_wrong_line_is_named(tmp_path: Path, tokenizer: TextTokenizer) -> 
     messages = [problem.message for problem in caught.value.problems]
     assert "lines.jsonl:2: messages: none is of the role assistant" in messages[0]
     assert any("lines.jsonl:3: message" in message for message in messages)
+
+
+def test_what_teaches_nothing_is_refused_with_its_line(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    asked: dict[str, Any] = preference("up.", "out.")
+    before = [*conversation("We.")["messages"]]
+    lines = [
+        asked | {"rejected": "up."},
+        asked | {"chosen": " "},
+        asked | {"prompt": ""},
+        asked | {"prompt": []},
+        asked | {"prompt": before},
+        asked | {"prompt": [*conversation("")["messages"], before[0]]},
+    ]
+    with pytest.raises(DataError) as caught:
+        prepared(tmp_path, "dpo", lines, tokenizer)
+    whys = [
+        "chosen and rejected are the same, so that nothing is preferred",
+        "chosen: is empty",
+        "prompt: is empty",
+        "prompt: ends with no message that an answer could follow",
+        "prompt: ends with no message that an answer could follow",
+        "messages.1: the answer is empty: silence would be learned",
+    ]
+    found = [problem.message.rsplit("lines.jsonl:", 1)[1] for problem in caught.value.problems]
+    assert found == [f"{number}: {why}" for number, why in enumerate(whys, start=1)]
+
+
+def test_every_line_that_a_template_refuses_is_named(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ messages }}"
+    system = {"role": "system", "content": "Be short."}
+    lines = [conversation("up."), *({"messages": [system, *conversation(answer)["messages"]]} for answer in "ab")]
+    with pytest.raises(DataError) as caught:
+        prepared(tmp_path, "sft", lines, tokenizer, template=ChatTemplate(refusing, "model"))
+    named = {problem.message.rsplit("lines.jsonl:", 1)[1] for problem in caught.value.problems}
+    assert {message.split(":")[0] for message in named if "no system" in message} == {"2", "3"}
+
+
+def test_answers_within_a_prompt_are_not_compared(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    prompt = [*conversation("one drops out.")["messages"], {"role": "user", "content": "And then?"}]
+    prepared(tmp_path, "dpo", [preference("up.", "out.") | {"prompt": prompt}], tokenizer)
+    with loader(tmp_path, sequences=2) as batches:
+        said = learned(tokenizer, batches.step(0).microbatches[0].targets)
+    assert said == ["up.<|im_end|>\n", "out.<|im_end|>\n"]
+
+
+def test_an_answer_is_tokenised_as_what_follows_its_prompt(tmp_path: Path) -> None:
+    """By a tokenizer that puts a space before a text that stands alone, as those of Llama 2 and Mistral do."""
+    space = "\u2581"
+    merges = [(space, "u"), (f"{space}u", "p")]
+    words = ["</s>", "?", "u", "p", space, *("".join(pair) for pair in merges)]
+    spaced = Tokenizer(models.BPE({word: number for number, word in enumerate(words)}, merges))
+    spaced.normalizer = normalizers.Sequence([normalizers.Prepend(space), normalizers.Replace(" ", space)])
+    spaced.add_special_tokens(["</s>"])
+    turns = ChatTemplate(
+        "{% for m in messages %}{{ '?' if m.role == 'user' else ' ' + m.content }}{% endfor %}", "test"
+    )
+    prepared(tmp_path, "sft", [conversation("up")], TextTokenizer(spaced, "test"), template=turns)
+    with loader(tmp_path, sequences=2) as batches:
+        targets = batches.step(0).microbatches[0].targets[0]
+    assert targets[targets != IGNORED].tolist() == [words.index(f"{space}up")]
+
+
+def test_an_answer_that_would_share_a_token_with_its_prompt_has_its_own(
+    tmp_path: Path, tokenizer: TextTokenizer
+) -> None:
+    assert len(tokenizer.encode(["the line"])[0]) == 2  # ` line` is one token
+    turns = ChatTemplate("{% for m in messages %}{{ 'the ' if m.role == 'user' else m.content }}{% endfor %}", "test")
+    prepared(tmp_path, "sft", [conversation("line")], tokenizer, template=turns)
+    with loader(tmp_path, sequences=2) as batches:
+        assert learned(tokenizer, batches.step(0).microbatches[0].targets)[0] == "line"
 
 
 def test_held_out_conversations_are_not_trained_on(tmp_path: Path, tokenizer: TextTokenizer) -> None:

@@ -119,7 +119,8 @@ class Diary:
         self.calls.append(("start", run, dict(config)))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        self.calls.append(("scalars", step, values.get("loss"), values.get("accuracy/everyday")))
+        more = {name: value for name, value in values.items() if name in ("accuracy/everyday", "reward_margin")}
+        self.calls.append(("scalars", step, values.get("loss"), more))
 
     def text(self, step: int, message: str) -> None:
         self.calls.append(("text", step, message))
@@ -137,16 +138,17 @@ def test_trackers_hear_every_step_once_and_what_happened(tmp_path: Path) -> None
     score = ev.TaskScore(questions=1, accuracy=0.75, accuracy_by_bytes=0.5)
     fault = event(ev.FaultDetected, fault="node_lost", target="n0", evidence="silence")
     evaluated = event(ev.EvaluationFinished, step=2, loss=3.0, tokens=1, tasks={"everyday": score})
-    for one in (STARTED, step(1), step(2, loss=1.5), evaluated, fault, step(2, loss=1.5), step(3, loss=1.0)):
+    last = step(3, loss=1.0, metrics={"reward_margin": 0.25})
+    for one in (STARTED, step(1), step(2, loss=1.5), evaluated, fault, step(2, loss=1.5), last):
         exporter.observe(one)
     exporter.close()
     told = [call for call in diary.calls if call[0] != "text"]
     assert told == [
         ("start", "r", {"seed": 1}),
-        ("scalars", 1, 2.0, None),
-        ("scalars", 2, 1.5, None),
-        ("scalars", 2, 1.5, 0.75),
-        ("scalars", 3, 1.0, None),
+        ("scalars", 1, 2.0, {}),
+        ("scalars", 2, 1.5, {}),
+        ("scalars", 2, 1.5, {"accuracy/everyday": 0.75}),
+        ("scalars", 3, 1.0, {"reward_margin": 0.25}),
         ("artifact", METRICS_NAME),
         ("finish",),
     ]

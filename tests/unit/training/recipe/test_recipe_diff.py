@@ -34,8 +34,23 @@ def test_a_recipe_does_not_differ_from_itself() -> None:
 def test_a_field_is_explained_with_its_bounds() -> None:
     [field] = explain("schedule.final_fraction")
 
-    assert (field.kind, field.default) == ("float, >= 0, <= 1", "0.1")
+    assert (field.kind, field.default) == ("number, >= 0, <= 1", "0.1")
     assert field.meaning == "last learning rate over the peak"
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("method", "pretrain, sft, dpo or reward"),
+        ("accelerator", "cpu, gpu, trainium or null"),
+        ("parallelism.dp_shard", "integer or null, >= 1"),
+        ("adapter.targets", "list of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj or down_proj"),
+        ("optimizer.betas", "[number, number]"),
+        ("platform.environment", "mapping of text to text"),
+    ],
+)
+def test_a_type_is_said_in_words(key: str, kind: str) -> None:
+    assert [field.kind for field in explain(key)] == [kind]
 
 
 def test_a_section_is_explained_field_by_field_and_what_must_be_given_has_no_default() -> None:
