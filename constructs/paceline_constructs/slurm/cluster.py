@@ -14,7 +14,7 @@ from paceline_constructs.guardrails.replaceable_name import replaceable_name
 from paceline_constructs.network.node_security_group import NodeSecurityGroup
 from paceline_constructs.network.service_security_group import ServiceSecurityGroup
 from paceline_constructs.slurm.accounting import accounting
-from paceline_constructs.slurm.settings import own_settings
+from paceline_constructs.slurm.settings import all_settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ class SlurmCluster(Construct):
                 accounting=accounting(with_accounting=props.with_accounting, keep_days=props.keep_days),
                 slurm_custom_settings=[
                     pcs.CfnCluster.SlurmCustomSettingProperty(parameter_name=name, parameter_value=value)
-                    for name, value in sorted({**props.settings, **own_settings(props.ports)}.items())
+                    for name, value in sorted(all_settings(props.settings, props.ports).items())
                 ],
             ),
         )

@@ -8,7 +8,7 @@ import re
 import yaml
 
 from paceline.catalog.slurm import pcs
-from paceline_constructs.slurm.settings import own_settings
+from paceline_constructs.slurm.settings import all_settings, own_settings
 from paceline_constructs.slurm.user_data import BIN, MAX_BYTES, NodeProps, user_data
 
 TEXT = user_data(
@@ -65,3 +65,19 @@ def test_nothing_is_secret_and_nothing_comes_from_the_internet() -> None:
 
 def test_settings_of_paceline_are_allowed_by_pcs() -> None:
     assert set(own_settings(pcs().ports)) <= set(pcs().settings)
+
+
+def test_a_team_keeps_its_scheduler_parameters_beside_ours() -> None:
+    team = {"SchedulerParameters": "bf_window=4320,nohold_on_prolog_fail", "MinJobAge": "600"}
+    settings = all_settings(team, pcs().ports)
+    assert settings["SchedulerParameters"] == "bf_window=4320,nohold_on_prolog_fail"
+    assert settings["MinJobAge"] == "600"
+    assert all_settings({}, pcs().ports)["SchedulerParameters"] == "nohold_on_prolog_fail"
+
+
+def test_the_health_check_takes_back_only_what_these_files_drained() -> None:
+    written = files()
+    [prefix] = re.findall(r'^CHECKED="(.+)"$', written[f"{BIN}/checks"], re.MULTILINE)
+    agents_and_healers = "paceline: nvidia.xid.79"
+    assert not agents_and_healers.startswith(prefix)
+    assert '== "$CHECKED"*' in written[f"{BIN}/health"]

@@ -55,8 +55,9 @@ def fleet(slurm: FakeSlurm) -> SlurmFleet:
     return SlurmFleet(slurm, machines=None, test_minutes=180)
 
 
-def case(*peers: str) -> Case:
+def case(*peers: str, boot: str | None = None) -> Case:
     return Case(
+        boot=boot,
         id="c",
         node="node1",
         finding=None,
@@ -149,3 +150,14 @@ def test_without_a_provider_slurm_reboots_and_nobody_replaces() -> None:
     healed.reboot(node)
     assert slurm.commands == [("reboot", {"node": "node1", "reason": "paceline: reboot"})]
     assert Action.REPLACE not in healed.capabilities
+
+
+@pytest.mark.parametrize(("told", "boot"), [(-3, "1790000000"), (3, "1790000000"), (90, "1790000090")])
+def test_a_boot_time_that_moves_by_seconds_is_the_same_boot(told: int, boot: str) -> None:
+    slurm = FakeSlurm()
+    healed = fleet(slurm)
+    healed.nodes()
+    healed.write("node1", case(boot="1790000000"))
+    slurm.nodes[0]["boot_time"]["number"] += told
+
+    assert healed.nodes()[0].boot == boot
