@@ -1,10 +1,13 @@
-"""The configuration of the test cluster: slurm.conf, slurmdbd.conf, cgroup.conf, hosts, a key for munge."""
+"""The configuration of the test cluster: slurm.conf, slurmdbd.conf, cgroup.conf, hosts, a key for munge. What the
+nodes of a real one get from us, they get too: see hooks.py."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+
+from tests.slurm.hooks import REBOOT, hook_settings, write_hooks
 
 _SLURM_CONF = """\
 ClusterName=paceline
@@ -28,12 +31,13 @@ SwitchType=switch/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerType=sched/backfill
-SchedulerParameters=bf_interval=5,sched_interval=5,batch_sched_delay=0
 SlurmctldTimeout=30
 SlurmdTimeout=10
 TCPTimeout=2
 MessageTimeout=10
 BatchStartTimeout=10
+RebootProgram={reboot}
+ResumeTimeout=120
 KillWait=5
 UnkillableStepTimeout=60
 InactiveLimit=0
@@ -50,6 +54,7 @@ PriorityWeightFairshare=10000
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=ctl
 AccountingStorageEnforce=associations,limits,qos
+{hooks}
 {nodes}
 PartitionName=train Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """
@@ -87,7 +92,9 @@ def write_files(place: Path, nodes: Sequence[str], *, password: str) -> None:
     etc = place / "etc"
     numbered = list(enumerate(nodes, start=11))
     lines = "\n".join(f"NodeName={n} NodeAddr=10.77.0.{i} CPUs=2 RealMemory=2000 State=UNKNOWN" for i, n in numbered)
-    (etc / "slurm.conf").write_text(_SLURM_CONF.format(place=place, nodes=lines))
+    hooks = "\n".join(f"{name}={value}" for name, value in hook_settings().items())
+    (etc / "slurm.conf").write_text(_SLURM_CONF.format(place=place, nodes=lines, hooks=hooks, reboot=REBOOT))
+    write_hooks(place / "host", etc / "slurm.conf")
     (etc / "slurmdbd.conf").write_text(_SLURMDBD_CONF.format(place=place, password=password))
     (etc / "slurmdbd.conf").chmod(0o600)
     (etc / "cgroup.conf").write_text("CgroupPlugin=disabled\n")

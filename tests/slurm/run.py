@@ -12,6 +12,7 @@ from typing import TypeVar
 from paceline.journal.reader import Follower
 from paceline.spec.events import AnyEvent, Event, GenerationOpened, StepFinished
 from tests.slurm.cluster import Cluster
+from tests.slurm.hooks import TOOLS
 
 PACELINE = (sys.executable, "-c", "from paceline.cli.main import main; main()")
 _SECONDS = 240.0
@@ -29,13 +30,30 @@ class Run:
         self._journal = Follower(self.directory / "journal")
         command = [*PACELINE, "run", "debug-tiny", "--on", "slurm", "--nodes", str(nodes), "--spares", str(spares)]
         command += ["--data", str(dataset), "--directory", str(self.directory), "--set", "schedule.steps=100000"]
-        self.process = cluster.start("run", *command, *more, **ours())
-        self.poll_until(lambda: "submitted" in cluster.log("run"), "the run was not submitted")
-        self.job = _number(cluster.log("run"))
+        self.name = f"run-{directory.name}"
+        self.process = cluster.start(self.name, *command, *more, **ours())
+        self.poll_until(lambda: "submitted" in self.said, "the run was not submitted")
+        self.job = _number(self.said)
+
+    @property
+    def said(self) -> str:
+        """What the command has said."""
+        return self.cluster.log(self.name)
 
     def of(self, kind: type[E]) -> list[E]:
         self.events += self._journal.poll()
         return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def victim(self) -> str:
+        """A node that trains, and not the first: the coordinator is there."""
+        [node] = [node for node, rank in self.generation.ranks.items() if rank == 1]
+        return node
+
+    @property
+    def requeued(self) -> int:
+        """How often Slurm has requeued its job."""
+        return int(self.cluster.show("job", str(self.job))["jobs"][0]["restart_cnt"])
 
     @property
     def generation(self) -> GenerationOpened:
@@ -69,19 +87,19 @@ class Run:
         while not done():
             if time.monotonic() > deadline:
                 logs = "".join(path.read_text() for path in sorted(self.directory.glob("*.log")))
-                raise AssertionError(f"{otherwise}\n{self.cluster.log('run')}\n{logs}")
+                raise AssertionError(f"{otherwise}\n{self.said}\n{logs}")
             time.sleep(0.1)
 
     def end(self) -> None:
         """Cancel what is left of it."""
         self.cluster.run("scancel", str(self.job), check=False)
-        self.process.terminate()
-        self.process.wait(20)
+        self.cluster.stop(self.name)
 
 
 def ours() -> dict[str, str]:
-    """The environment in which our programs are found, and write to the node's own disk."""
-    return {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "TMPDIR": "/var/tmp"}
+    """The environment in which our programs are found, find a node's tools, and write to the node's own disk."""
+    path = f"{TOOLS}:{os.environ['PATH']}"
+    return {"PATH": path, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "TMPDIR": "/var/tmp"}
 
 
 def _number(said: str) -> int:

@@ -124,7 +124,7 @@ def test_history_of_a_node_that_nobody_told_of(journal: str) -> None:
     refused = heal("history", "n3", "--journal", journal)
     assert refused.exit_code == 1
     assert "nothing is told of n3" in refused.stderr
-    assert "did you mean `n" in refused.stderr
+    assert "there is: n1, n2" in refused.stderr
 
 
 def test_a_fleet_that_cannot_be_reached_is_the_clusters_no() -> None:
