@@ -45,15 +45,10 @@ MinJobAge=300
 # 0: a node that comes back stays down until somebody, here the healer, returns it
 ReturnToService=0
 JobRequeue=1
-PreemptType=preempt/qos
-PreemptMode=REQUEUE
 PreemptExemptTime=0
 PriorityType=priority/multifactor
-PriorityWeightQOS=10000
-PriorityWeightFairshare=10000
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=ctl
-AccountingStorageEnforce=associations,limits,qos
 {hooks}
 {nodes}
 PartitionName=train Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO

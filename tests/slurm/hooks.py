@@ -38,14 +38,17 @@ done
 
 
 def hook_settings() -> dict[str, str]:
-    """What our stacks write into slurm.conf. There is no cgroup for `Contain`, and nobody waits five minutes."""
-    ours = all_settings({"SchedulerParameters": "bf_interval=5,sched_interval=5,batch_sched_delay=0"}, pcs().ports)
-    return {**ours, "PrologFlags": "Alloc", "HealthCheckInterval": "10"}
+    """What our stacks write into slurm.conf. There is no cgroup for `Contain`, and nobody waits for minutes."""
+    team = {"SchedulerParameters": "bf_interval=5,sched_interval=5,batch_sched_delay=0"}
+    return {**all_settings(team, pcs().ports, with_accounts=True), "PrologFlags": "Alloc", "HealthCheckInterval": "10"}
 
 
 def write_hooks(host: Path, slurm_conf: Path) -> None:
     """Write all of it below `host`."""
-    for path, content in {**_installed(), **{f"{TOOLS}/{name}": f"#!/bin/sh\n{do}" for name, do in _STAND_INS.items()}}.items():
+    for path, content in {
+        **_installed(),
+        **{f"{TOOLS}/{name}": f"#!/bin/sh\n{do}" for name, do in _STAND_INS.items()},
+    }.items():
         file = host / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)

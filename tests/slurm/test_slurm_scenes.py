@@ -98,7 +98,11 @@ def test_a_full_disk_costs_a_spare_and_the_node_comes_back_when_it_is_proven(
     fill_the_disk(cluster, sick)
     watched = Watched(cluster, sick, tmp_path / "host")
     since = watched.finds("host.disk_full")
-    tell(record_property, "a full disk, once the agent has seen it, to the next new step", run.seconds_to_next_step(1, since))
+    tell(
+        record_property,
+        "a full disk, once the agent has seen it, to the next new step",
+        run.seconds_to_next_step(1, since),
+    )
     assert sick not in run.generation.ranks and run.generation.restore_from == "memory"
     assert "host.disk_full" in evidence(tmp_path)
 
@@ -138,7 +142,11 @@ def test_a_health_check_that_hangs_moves_nothing_and_delays_no_fault(
     assert run.generation.generation == 0
 
     since = watched.lose_a_gpu()
-    tell(record_property, "XID 79 beside a health check that hangs, to the next new step", run.seconds_to_next_step(1, since))
+    tell(
+        record_property,
+        "XID 79 beside a health check that hangs, to the next new step",
+        run.seconds_to_next_step(1, since),
+    )
     assert sick not in run.generation.ranks and run.generation.restore_from == "memory"
     cluster.until(lambda: "nvidia.xid.79" in evidence(tmp_path), "no evidence is kept")
     cluster.until(lambda: cluster.states()[sick].startswith(("down", "boot")), f"{sick} was not taken out")
