@@ -101,8 +101,8 @@ class SlurmAccount(Record):
     nodes: int = Field(
         default=0,
         ge=0,
-        description="nodes, of whichever source, that its jobs get before all others: who uses them meanwhile in the QOS"
-        " `spare` is requeued. 0: it has only what is idle",
+        description="nodes, of whichever source, that its jobs get before all others: who uses them meanwhile in the"
+        " QOS `spare` is requeued. 0: it has only what is idle",
         json_schema_extra=LIVE,
     )
     weight: int = Field(
@@ -151,8 +151,8 @@ class Slurm(Record):
     )
     accounts: dict[AccountName, SlurmAccount] = Field(
         default={},
-        description="name of a group of people to what is theirs; `paceline team accounts` writes the commands that tell"
-        " Slurm. Empty: whoever comes first",
+        description="name of a group of people to what is theirs; `paceline team accounts` writes the commands that"
+        " tell Slurm. Empty: whoever comes first",
         json_schema_extra=LIVE,
     )
     idle_seconds: int = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,10 +20,17 @@ E = TypeVar("E", bound=Event)
 
 
 class Run:
-    """`paceline run debug-tiny --on slurm`, in `directory` / run."""
+    """`paceline run debug-tiny --on slurm`, in `directory` / run, with `environment` beside the usual one."""
 
     def __init__(
-        self, cluster: Cluster, dataset: Path, directory: Path, nodes: int, spares: int, more: Sequence[str]
+        self,
+        cluster: Cluster,
+        dataset: Path,
+        directory: Path,
+        nodes: int,
+        spares: int,
+        more: Sequence[str],
+        environment: Mapping[str, str],
     ) -> None:
         self.cluster, self.directory = cluster, directory / "run"
         self.events: list[AnyEvent] = []
@@ -31,7 +38,7 @@ class Run:
         command = [*PACELINE, "run", "debug-tiny", "--on", "slurm", "--nodes", str(nodes), "--spares", str(spares)]
         command += ["--data", str(dataset), "--directory", str(self.directory), "--set", "schedule.steps=100000"]
         self.name = f"run-{directory.name}"
-        self.process = cluster.start(self.name, *command, *more, **ours())
+        self.process = cluster.start(self.name, *command, *more, **ours(), **environment)
         self.poll_until(lambda: "submitted" in self.said, "the run was not submitted")
         self.job = _number(self.said)
 

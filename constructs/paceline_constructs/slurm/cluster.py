@@ -22,8 +22,8 @@ class SlurmClusterProps:
     """`version`, `size` and `settings` must be legal by paceline.catalog.slurm; `settings` come on top of paceline's.
     `subnet` is in the zone `zone_id`, and `name` is what the cluster's own name begins with (35 characters at most).
 
-    `with_accounts`: slurm.conf obeys accounts, QOS and shares, which need accounting. Nodes that idle for `idle_seconds` end. `keep_days` is how long accounting keeps jobs: None is for ever, and
-    without `with_accounting` there is none.
+    Nodes that idle for `idle_seconds` end. `keep_days` is how long accounting keeps jobs: None is for ever, and
+    without `with_accounting` there is none. `with_accounts`: slurm.conf obeys accounts, QOS and shares, which need it.
     """
 
     name: str
