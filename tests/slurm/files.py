@@ -3,11 +3,16 @@ nodes of a real one get from us, they get too: see hooks.py."""
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
+from paceline.launch.slurm.topology import rendered, tree
 from tests.slurm.hooks import REBOOT, hook_settings, write_hooks
+
+# of every second node, from the top down
+SWITCHES = (("top", "left"), ("top", "right"))
 
 _SLURM_CONF = """\
 ClusterName=paceline
@@ -28,6 +33,7 @@ TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
 SwitchType=switch/none
+TopologyPlugin=topology/tree
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerType=sched/backfill
@@ -89,6 +95,10 @@ def write_files(place: Path, nodes: Sequence[str], *, password: str) -> None:
     lines = "\n".join(f"NodeName={n} NodeAddr=10.77.0.{i} CPUs=2 RealMemory=2000 State=UNKNOWN" for i, n in numbered)
     hooks = "\n".join(f"{name}={value}" for name, value in hook_settings().items())
     (etc / "slurm.conf").write_text(_SLURM_CONF.format(place=place, nodes=lines, hooks=hooks, reboot=REBOOT))
+    # each version of Slurm reads the one that it knows
+    for version in ((24, 11), (25, 5)):
+        name, text = rendered(tree(dict(zip(nodes, itertools.cycle(SWITCHES), strict=False))), version)
+        (etc / name).write_text(text)
     write_hooks(place / "host", etc / "slurm.conf")
     (etc / "slurmdbd.conf").write_text(_SLURMDBD_CONF.format(place=place, password=password))
     (etc / "slurmdbd.conf").chmod(0o600)
