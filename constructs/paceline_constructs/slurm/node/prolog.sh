@@ -7,6 +7,7 @@ source /opt/paceline/bin/checks
 
 problems=$(check_node)
 if [ -n "$problems" ]; then
+    echo "paceline: node refused: ${problems//$'\n'/; }" >&2
     drain "$problems"
     exit 1
 fi
