@@ -12,7 +12,6 @@ from typing import TypeVar
 from paceline.journal.reader import Follower
 from paceline.spec.events import AnyEvent, Event, GenerationOpened, StepFinished
 from tests.slurm.cluster import Cluster
-from tests.slurm.hooks import TOOLS
 
 PACELINE = (sys.executable, "-c", "from paceline.cli.main import main; main()")
 _SECONDS = 240.0
@@ -104,9 +103,8 @@ class Run:
 
 
 def ours() -> dict[str, str]:
-    """The environment in which our programs are found, find a node's tools, and write to the node's own disk."""
-    path = f"{TOOLS}:{os.environ['PATH']}"
-    return {"PATH": path, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "TMPDIR": "/var/tmp"}
+    """The environment in which our programs are found, and write to the node's own disk."""
+    return {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "TMPDIR": "/var/tmp"}
 
 
 def _number(said: str) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 from tests.slurm.cluster import Cluster
-from tests.slurm.hooks import PLANTED
+from tests.slurm.hooks import PLANTED, TOOLS
 from tests.slurm.run import PACELINE, ours
 
 _XID = "3,2,90000000000,-;NVRM: Xid (PCI:0000:86:00): 79, pid=7, name=train, GPU has fallen off the bus.\n"
@@ -40,7 +41,8 @@ class Watched:
         what = ["agent", "--root", str(self._root), "--node", self.node]
         what += ["--instance-type", self._type] if self._type else []
         whom = ["--publish", "slurm", "--supervisors", "/run/paceline", "--listen", "127.0.0.1:0"]
-        self._cluster.start(name, *PACELINE, *what, *whom, node=self.node, **ours())
+        path = f"{TOOLS}:{os.environ['PATH']}"
+        self._cluster.start(name, *PACELINE, *what, *whom, node=self.node, **ours(), PATH=path)
         self._cluster.until(lambda: self.said.count("kernel-errors") > began, "the agent has not begun")
 
     @property

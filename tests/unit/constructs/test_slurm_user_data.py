@@ -73,11 +73,3 @@ def test_a_team_keeps_its_scheduler_parameters_beside_ours() -> None:
     assert settings["SchedulerParameters"] == "bf_window=4320,nohold_on_prolog_fail"
     assert settings["MinJobAge"] == "600"
     assert all_settings({}, pcs().ports, with_accounts=False)["SchedulerParameters"] == "nohold_on_prolog_fail"
-
-
-def test_the_health_check_takes_back_only_what_these_files_drained() -> None:
-    written = files()
-    [prefix] = re.findall(r'^CHECKED="(.+)"$', written[f"{BIN}/checks"], re.MULTILINE)
-    agents_and_healers = "paceline: nvidia.xid.79"
-    assert not agents_and_healers.startswith(prefix)
-    assert '== "$CHECKED"*' in written[f"{BIN}/health"]
