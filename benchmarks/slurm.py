@@ -20,12 +20,12 @@ SCENES = "tests/slurm/test_slurm_scenes.py"
 
 
 def run(results: Path, say: Say) -> dict[str, float]:
-    """Seconds by what they measure. LaunchError when a scene fails or there can be no cluster."""
+    """Seconds by what they measure; none where there can be no cluster. LaunchError when a scene fails."""
     arguments = ["-m", "pytest", "--quiet", SCENES, f"--junitxml={results}"]
     done = subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
-    cases = list(ElementTree.parse(results).iter("testcase"))  # noqa: S314 - pytest has just written it
-    if skipped := [case.find("skipped") for case in cases if case.find("skipped") is not None]:
-        raise LaunchError(f"{SCENES}: {skipped[0].get('message')}", "run it on a Debian machine, as root")
+    cases = list(ElementTree.parse(results).iter("testcase"))
+    for why in [item for case in cases for item in case.iter("skipped")]:
+        say(f"left out: {why.get('message')}")
     if done.returncode:
         raise LaunchError(f"{SCENES}: {done.stdout.strip().splitlines()[-1]}", f"see: pytest {SCENES}")
     found = {str(item.get("name")): float(str(item.get("value"))) for case in cases for item in case.iter("property")}
@@ -49,12 +49,12 @@ def measure(repeat: int, say: Say) -> Report:
             rows=tuple((name, *spread(values, 1)) for name, values in seconds.items()),
         ),
         notes=(
-            "Slurm 24.11: slurmctld, slurmdbd with MariaDB, munge, and six slurmd with a network, host name and process tree"
-            " each, all on this one machine; `debug-tiny` on two nodes, over gloo.",
-            "A step counts when it was not done before the fault. Without a requeue the state came from memory, with one from"
-            " the newest checkpoint.",
-            "Aims: 5 s from an XID, 10 s from a cut cable. Slurm alone takes 27 to 29 s until it requeues the job of a lost"
-            " node, and holds it for another 120 s.",
+            "Slurm 24.11: slurmctld, slurmdbd with MariaDB, munge, and six slurmd with a network, host name and process"
+            " tree each, all on this one machine; `debug-tiny` on two nodes, over gloo.",
+            "A step counts when it was not done before the fault. Without a requeue the state came from memory, with one"
+            " from the newest checkpoint.",
+            "Aims: 5 s from an XID, 10 s from a cut cable. Slurm alone takes 27 to 29 s until it requeues the job of a"
+            " lost node, and holds it for another 120 s.",
         ),
     )
 
