@@ -51,7 +51,7 @@ def measure(repeat: int, say: Say) -> Report:
         notes=(
             "Slurm 24.11: slurmctld, slurmdbd with MariaDB, munge, and six slurmd with a network, host name and process"
             " tree each, all on this one machine; `debug-tiny` on two nodes, over gloo.",
-            "A step counts when it was not done before the fault. Without a requeue the state came from memory, with one"
+            "A step counts if it was not done before the fault. Without a requeue the state came from memory, with one"
             " from the newest checkpoint.",
             "Aims: 5 s from an XID, 10 s from a cut cable. Slurm alone takes 27 to 29 s until it requeues the job of a"
             " lost node, and holds it for another 120 s.",
