@@ -97,9 +97,10 @@ class Run:
             time.sleep(0.1)
 
     def end(self) -> None:
-        """Cancel what is left of it."""
-        self.cluster.run("scancel", str(self.job), check=False)
-        self.cluster.stop(self.name)
+        """Cancel what is left of it; once more, it does nothing."""
+        if self.name in self.cluster.daemons:
+            self.cluster.run("scancel", str(self.job), check=False)
+            self.cluster.stop(self.name)
 
 
 def ours() -> dict[str, str]:
