@@ -27,7 +27,8 @@ from paceline.recipe.load import load
 
 VOCABULARY = 4096
 WARM_UP = 3
-ROUNDS = 12  # of one step of each kind, in one repetition
+ROUNDS = 6  # of one step of each kind, in one repetition
+STEP_TOKENS = (2048, 8192)  # the recipe's; and for steps of seconds, as real ones are
 KINDS = ("alone", "state checked", "state checked, work recomputed")
 
 
@@ -66,41 +67,49 @@ def measure(repeat: int, say: Say) -> Report:
     engine.build(initialise=True)
     engine.seal()
     shape = recipe.batch.micro_sequences, recipe.data.sequence_length
-    tokens = torch.randint(0, VOCABULARY, shape)
-    passes = [Pass(tokens, tokens)] * (recipe.sequences_per_step // recipe.batch.micro_sequences)
-    ratios: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    inputs = torch.randint(0, VOCABULARY, shape)
+    one = Pass(inputs, inputs)
+    every, recompute_every = recipe.sentinel.every, recipe.sentinel.recompute_every
     for _ in range(WARM_UP):
-        take(engine, KINDS[2], passes)
-    alone = 0.0
-    for number in range(repeat):
-        say(f"{number + 1} of {repeat}")
-        seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
-        for _ in range(ROUNDS):
+        take(engine, KINDS[2], [one])
+    rows: list[tuple[str, ...]] = []
+    for tokens in STEP_TOKENS:
+        passes = [one] * (tokens // inputs.numel())
+        found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        for number in range(repeat):
+            say(f"{tokens} tokens a step: {number + 1} of {repeat}")
+            seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
+            for _ in range(ROUNDS):
+                for kind in KINDS:
+                    engine.seal()
+                    seconds[kind].append(take(engine, kind, passes))
             for kind in KINDS:
-                engine.seal()
-                seconds[kind].append(take(engine, kind, passes))
-        alone = statistics.median(seconds[KINDS[0]])
-        for kind in KINDS:
-            ratios[kind].append(statistics.median(seconds[kind]) / alone - 1)
+                found[kind].append(statistics.median(seconds[kind]))
+        added = [
+            statistics.median(some / alone - 1 for some, alone in zip(found[kind], found[KINDS[0]], strict=True))
+            for kind in KINDS[1:]
+        ]
+        mean = added[0] / every + (added[1] - added[0]) / recompute_every
+        step = 1000 * statistics.median(found[KINDS[0]])
+        rows.append((str(tokens), f"{step:.0f}", *(f"{100 * ratio:+.2f}" for ratio in (*added, mean))))
     held = sum(shard.tensor.nbytes for shard in engine.state().values())
     engine.teardown()
-    added = {kind: statistics.median(found) for kind, found in ratios.items()}
-    every, recompute_every = recipe.sentinel.every, recipe.sentinel.recompute_every
-    mean = added[KINDS[1]] / every + (added[KINDS[2]] - added[KINDS[1]]) / recompute_every
-    rows = [(kind, f"{100 * added[kind]:+.2f}") for kind in KINDS]
     return Report(
         title="What the corruption sentinel adds to a step",
         table=Table(
-            columns=("step", "added %"), rows=(*rows, ("mean of a run with the default cadences", f"{100 * mean:+.2f}"))
+            columns=("tokens a step", f"{KINDS[0]}, ms", *(f"{kind}, %" for kind in KINDS[1:]), "mean of a run, %"),
+            rows=tuple(rows),
         ),
         notes=(
-            f"Job: recipe {RECIPE} on one rank and one thread, {recipe.batch.tokens} tokens per step,"
-            f" {size(held)} of parameters and optimizer state; the last step alone took {1000 * alone:.0f} ms. Medians"
+            f"Job: recipe {RECIPE} on one rank and one thread, {size(held)} of parameters and optimizer state. Medians"
             f" of {repeat} repetitions, each the ratio of medians of {ROUNDS} steps of each kind, taking turns.",
-            f"Defaults: the state is checked every {every} step, the work recomputed every {recompute_every} steps.",
+            f"Mean of a run: with the default cadences the state is checked every {every} step, the work recomputed"
+            f" every {recompute_every} steps.",
+            "A check reads the whole state twice, however long the step is: what it adds falls with the tokens that a"
+            " rank takes in a step.",
         ),
     )
 
 
 if __name__ == "__main__":
-    sys.exit(command("sentinel", __doc__, measure, repeat=3))
+    sys.exit(command("sentinel", __doc__, measure, repeat=2))

@@ -116,7 +116,7 @@ def trained(family: str, cell: Cell, context: RankContext) -> dict[str, Any]:
     for step in range(STEPS):
         batch = passes(step, layout.data_rank(context.rank), layout.data_ranks, documents=cell.documents)
         if step == 0:
-            seen["evaluated"] = sum(engine.eval_step(one).sum() for one in batch) / chosen.batch.tokens
+            seen["evaluated"] = float(sum(engine.eval_step(one).sum() for one in batch)) / chosen.batch.tokens
         out = engine.train_step(batch, learning_rate=RATE, totals=totals, before_update=lambda: None)
         assert out.totals.tolist() == [layout.data_ranks]
         seen["loss"].append(out.loss.result())

@@ -1,4 +1,4 @@
-"""On what the faults fall: three runs of the smallest recipe, for what one run cannot be at the same time.
+"""On what the faults fall: three runs of the smallest model, for what one run cannot be at the same time.
 
 `fleet` has spares and keeps its checkpoints in a bucket of the embedded AWS; most classes strike it. `replicas` holds
 the parameters twice and recomputes every step, as what compares copies needs it. `bare` has no spare, so that its world
@@ -17,6 +17,7 @@ from paceline.spec.base import Record
 from paceline.spec.job import Timeouts
 
 RECIPE = "debug-tiny"
+_MODEL = "model.preset=micro"  # all steps are taken again without faults, to compare the bits
 SABOTEUR = "paceline.chaos.saboteur:Saboteur"
 _ENDLESS = 10_000_000
 _PATIENCE_SECONDS = 600.0  # for standbys that start on a busy machine; nothing that is measured depends on it
@@ -63,7 +64,7 @@ def undisturbed(leg: Leg, dataset: Path, checkpoints: str, *, steps: int) -> Run
 def _request(leg: Leg, dataset: Path, checkpoints: str, overrides: tuple[str, ...], *, spares: int) -> RunRequest:
     return RunRequest(
         name=f"chaos-{leg.value}",
-        recipe=load(RECIPE, overrides),
+        recipe=load(RECIPE, (_MODEL, *overrides)),
         dataset=str(dataset),
         checkpoints=checkpoints,
         nodes=LEGS[leg].nodes,

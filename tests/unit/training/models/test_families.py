@@ -49,7 +49,7 @@ def test_every_published_preset_has_its_published_number_of_parameters() -> None
     presets = [(family, preset) for family, config in FAMILIES.items() for preset in config.presets()]
     counted = {}
     for family, preset in presets:
-        if preset == "debug":
+        if preset in {"debug", "micro"}:
             continue
         config = FAMILIES[family].preset(preset)
         with torch.device("meta"):

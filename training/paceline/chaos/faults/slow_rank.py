@@ -8,13 +8,13 @@ from paceline.chaos.base import FaultClass, Leg
 from paceline.chaos.field import Field
 from paceline.chaos.orders import SLOW_STEPS, Deed, Order
 
-_SECONDS_A_LAYER = 0.01
+_SECONDS_A_LAYER = 0.002
 _PATIENCE_SECONDS = 300.0
 
 
 class SlowRank(FaultClass):
     leg = Leg.REPLICAS
-    breaks = "every layer of one rank takes 10 ms longer, for 64 steps"
+    breaks = "every layer of one rank takes 2 ms longer, for 64 steps"
     then = "the rank is named as the slow one; nothing is restarted"
     signs = ("straggler.found",)
     heals = False
