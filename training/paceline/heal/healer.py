@@ -176,7 +176,8 @@ class Healer:
             self._fleet.order(name, step.order)
             if step.order.rung is not None:
                 alone = "alone" if not step.order.peers else f"with {', '.join(step.order.peers)}"
-                self._say(name, f"the {step.order.rung} test, {alone}")
+                said = (step.order.id, f"the {step.order.rung} test, {alone}")
+                self._once((name, "test", None, None), said, "none", name)
         if step.act:
             self._act(self._nodes[name], node)
         return step.case is not None and step.order is None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from paceline.heal.fleets.slurm import SlurmFleet
-from paceline.spec.healing import Case, Order, Phase, Rung
+from paceline.spec.healing import Answer, Case, Measurement, Order, Phase, Rung
 from paceline.spec.health import Action, Finding, Result
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -161,3 +161,14 @@ def test_a_boot_time_that_moves_by_seconds_is_the_same_boot(told: int, boot: str
     slurm.nodes[0]["boot_time"]["number"] += told
 
     assert healed.nodes()[0].boot == boot
+
+
+def test_an_answer_with_measurements_of_a_node_without_a_type_is_understood() -> None:
+    measured = Measurement(
+        test="fabric-pair", instance_type=None, nodes=2, payload=1, library="gloo", speed=1.0, fault="deep.fabric_slow"
+    )
+    answer = Answer(id="c.0.pair.0", result=Result.PASS, measurements=(measured,))
+    slurm = FakeSlurm()
+    note = answer.model_dump(mode="json", exclude_none=True)  # as the agent writes it
+    slurm.nodes[0]["comment"] = json.dumps({"paceline.dev/answer": note})
+    assert fleet(slurm).nodes()[0].answer == answer
