@@ -114,7 +114,7 @@ def test_a_full_disk_costs_a_spare_and_the_node_comes_back_when_it_is_proven(
     cluster.until(lambda: cluster.states()[sick] == "idle", f"{sick} was not given back", 240)
     tell(record_property, "a full disk to the node's return, reboot and tests included", time.time() - since)
     steps = history(cluster, tmp_path, sick)
-    assert steps[0].startswith("Fault detected: host disk full: ")
+    assert steps[0].startswith("Fault detected: host.disk full: ")
     assert steps[2].startswith("Out of service; evidence is in file://")
     assert steps[5].startswith("The pair test, with node")
     assert [steps[1], *steps[3:5], steps[6]] == [
