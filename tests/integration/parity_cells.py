@@ -106,3 +106,8 @@ CELLS: list[Cell] = [
     _masked("PP zero bubble", 2, "mistral", pp=2, stages_per_rank=2, pp_schedule="zero_bubble"),
     _masked("PP x CP", 4, "mistral", pp=2, cp=2),
 ]
+COMPILED: list[Cell] = [
+    Cell(name="CP, compiled", ranks=2, parallelism={"cp": 2}, compute={"compile": True}, families=("mistral",)),
+    Cell(name="PP 1F1B, compiled", ranks=2, parallelism={"pp": 2}, compute={"compile": True}, families=("llama",)),
+]
+"""Layers that torch.compile traces; not on the page of the others, because a compiler is no layout."""

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tests.integration.parity_cells import CELLS, LENGTH, PRESETS, SEQUENCES, SIZES
+from tests.integration.parity_cells import CELLS, LENGTH, PRESETS, SEQUENCES, SIZES, Cell
 
 RANKS = Path(__file__).with_name("parity_ranks.py")
 WORLD, SECONDS = 4, 540
@@ -39,13 +40,13 @@ clipping (the norm of the difference over the norm), put together from the block
 """
 
 
-def measure() -> Errors:
-    """One group of processes goes through all cells; nothing of it is left afterwards."""
+def measure(ranks: Path = RANKS, cells: Sequence[Cell] = CELLS) -> Errors:
+    """One group of processes, started by `ranks`, goes through all cells; nothing of it is left afterwards."""
     with tempfile.TemporaryDirectory() as directory:
         root = RANKS.parents[2]
         path = os.pathsep.join([str(root), str(root / "training"), *sys.path])
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-        program = subprocess.Popen([sys.executable, str(RANKS), directory], env=environment, start_new_session=True)
+        program = subprocess.Popen([sys.executable, str(ranks), directory], env=environment, start_new_session=True)
         try:
             assert program.wait(timeout=SECONDS) == 0
         finally:
@@ -57,7 +58,7 @@ def measure() -> Errors:
         (str(cell), family): _error(
             [seen[rank][str(cell), family] for rank in range(cell.ranks)], seen[0][family, cell.documents]
         )
-        for cell in CELLS
+        for cell in cells
         for family in cell.families
     }
 

@@ -9,7 +9,6 @@ Source: neuronx_distributed 0.18, `trainer/checkpoint.py`. Files in parts (`use_
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,9 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from paceline.checkpoint import foreign
 from paceline.checkpoint.convert import Progress
-from paceline.checkpoint.dtypes import FLOATS
-from paceline.checkpoint.huggingface import CONFIG_NAME, create_weights, family_of, write_json
 from paceline.checkpoint.neuron import Form, Place, Tensors, deal, from_ranks, gather, infer, numbered, to_ranks
 from paceline.models.config import DecoderConfig
 from paceline.spec.errors import CheckpointError
@@ -31,21 +29,8 @@ _AGAIN = "take an older tag, or save this one again"
 
 
 def convert(source: Path, directory: Path, *, largest_file: int, progress: Progress) -> None:
-    """Write the model of the tag `source` to the existing `directory`, in float32. Its `config.json` lies beside it.
-
-    Raises CheckpointError when it is not whole, or not of the model that the configuration describes.
-    """
-    document = _document(source)
-    config = family_of(document, str(source)).from_hugging_face(document, str(source))
-    tensors = {name: t for name, t in read(source, config).items() if not name.startswith("optimizer.")}
-    homes = create_weights(directory, config, FLOATS["float32"], largest_file)
-    for number, (name, tensor) in enumerate(tensors.items()):
-        progress("convert the weights", number, len(tensors))
-        homes[name].array(name)[...] = tensor.float().numpy()
-    progress("convert the weights", len(tensors), len(tensors))
-    for file in set(homes.values()):
-        file.flush()
-    write_json(directory / CONFIG_NAME, dict(document) | {"torch_dtype": "float32"})
+    """Write the model of the tag `source`, in which its `config.json` lies, to the existing `directory`, in float32."""
+    foreign.convert(source, directory, read, largest_file=largest_file, progress=progress)
 
 
 def read(source: Path, config: DecoderConfig) -> Tensors:
@@ -156,11 +141,3 @@ def _load(path: Path) -> Any:
 def _name(dp: int, place: Place) -> str:
     pp, tp = place
     return f"dp_rank_{dp:02d}_tp_rank_{tp:02d}_pp_rank_{pp:02d}.pt"
-
-
-def _document(source: Path) -> dict[str, Any]:
-    path = source / CONFIG_NAME
-    if not path.is_file():
-        raise CheckpointError(f"{path}: missing", "put the config.json of the model into the directory of the tag")
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return document

@@ -35,7 +35,7 @@ Source = Annotated[
     Path,
     typer.Argument(
         metavar="SOURCE",
-        help="A Hugging Face directory, a GGUF file, or a tag of NeuronX Distributed with config.json.",
+        help="A Hugging Face directory, a GGUF file, or a tag of NeuronX Distributed or of DeepSpeed with config.json.",
     ),
 ]
 Dtype = Annotated[
@@ -160,17 +160,32 @@ def import_(
 @app.command("export")
 def export(
     root: Root,
-    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="The Hugging Face directory to make.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIRECTORY", help="The Hugging Face directory, or tag, to make.")
+    ],
     step: Annotated[int | None, typer.Option(help="The checkpoint after this step; the newest if not given.")] = None,
     dtype: Dtype = None,
     max_file_gib: MaxFileGib = 5.0,
+    zero: Annotated[
+        int | None,
+        typer.Option(min=1, max=3, help="A universal checkpoint of DeepSpeed instead, for this stage of its ZeRO."),
+    ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Write a checkpoint's model as Hugging Face keeps it."""
+    """Write a checkpoint's model as Hugging Face keeps it, or model and optimizer as DeepSpeed loads them."""
     from paceline.checkpoint.convert import export_model
 
+    if zero is not None and dtype is not None:
+        raise typer.BadParameter("a universal checkpoint is float32: give --dtype or --zero")
     repository = _repository(root)
     manifest = repository.manifest(_newest(repository, root) if step is None else step)
+    if zero is not None:
+        from paceline.checkpoint import deepspeed_files
+
+        with progress_bars() as progress:
+            deepspeed_files.export(repository, manifest, directory, zero=zero, progress=progress)
+        _show_files({"step": manifest.step}, directory, output)
+        return
     with progress_bars() as progress:
         export_model(
             repository,
@@ -238,11 +253,16 @@ def _converter(source: Path) -> Callable[..., None] | None:
         from paceline.checkpoint import neuron_files
 
         return neuron_files.convert
+    if (source / "zero").is_dir() or any(source.glob("*_optim_states.pt")):  # universal, or as ranks have left it
+        from paceline.checkpoint import deepspeed_files
+
+        return deepspeed_files.convert
     return None
 
 
 def _show_files(said: dict[str, object], directory: Path, output: Output) -> None:
-    files = {path.name: path.stat().st_size for path in sorted(directory.iterdir())}
+    found = sorted(path for path in directory.rglob("*") if path.is_file())
+    files = {str(path.relative_to(directory)): path.stat().st_size for path in found}
     if output is Output.JSON:
         print_json({**said, "directory": str(directory), "files": files})
     else:

@@ -1,13 +1,13 @@
 """Attention itself: from queries, keys and values to their mixture, and the masks that it needs.
 
-One registry: `sdpa` runs everywhere; `flex` skips the blocks of a mask in which nothing is seen, and is worth its
-compilation only inside a compiled layer.
+One registry: `sdpa` trains everywhere; `flex` skips the blocks of a mask in which nothing is seen, and does so only
+inside a compiled layer: elsewhere it computes, and keeps, every score.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -39,8 +39,17 @@ class AttentionKernel(Protocol):
         ...
 
 
-class ScaledDotProduct:
+class PlainKernel(AttentionKernel, Protocol):
+    """One that needs nothing of other ranks."""
+
+    trains_on: ClassVar[tuple[str, ...]]
+    """The types of devices that have its backward pass."""
+
+
+class ScaledDotProduct(PlainKernel):
     """`torch.nn.functional.scaled_dot_product_attention`; a mask, where one is needed, is a matrix."""
+
+    trains_on: ClassVar[tuple[str, ...]] = ("cpu", "cuda", "neuron")
 
     def positions(self, ids: Tensor) -> Tensor:
         return torch.arange(ids.shape[1], device=ids.device)
@@ -58,8 +67,10 @@ class ScaledDotProduct:
         return F.scaled_dot_product_attention(query, key, value, mask, is_causal=mask is None, enable_gqa=True)
 
 
-class Flex:
-    """`torch.nn.attention.flex_attention`; forward only on a CPU."""
+class Flex(PlainKernel):
+    """`torch.nn.attention.flex_attention`; forward only on a CPU (its `_validate_device`, torch 2.13)."""
+
+    trains_on: ClassVar[tuple[str, ...]] = ("cuda",)
 
     def positions(self, ids: Tensor) -> Tensor:
         return torch.arange(ids.shape[1], device=ids.device)
@@ -92,7 +103,7 @@ def visible(query: Tensor, key: Tensor, window: int | None) -> Tensor:
     return causal if window is None else causal & (key > query - window)
 
 
-KERNELS: Mapping[str, AttentionKernel] = {
+KERNELS: Mapping[str, PlainKernel] = {
     "sdpa": ScaledDotProduct(),
     "flex": Flex(),
 }

@@ -70,7 +70,7 @@ class PlainLayers:
     """
 
     def __init__(self, *, attention: str = "sdpa", loss_tokens: int = 1) -> None:
-        self.attention = KERNELS[attention]
+        self.attention: AttentionKernel = KERNELS[attention]
         self._loss_tokens = loss_tokens
 
     def linear(self, in_features: int, out_features: int, *, bias: bool = False) -> nn.Module:

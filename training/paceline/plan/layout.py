@@ -64,7 +64,7 @@ def derive(recipe: Recipe, world_size: int) -> Layout:
     """The layout of `recipe` on `world_size` ranks; RecipeError with all that is wrong, if there is none."""
     chosen, model = recipe.parallelism, recipe.model
     config = FAMILIES[model.family].preset(model.preset)
-    problems = list(_of_the_model(recipe, config))
+    problems = [*_of_the_model(recipe, config), *_of_attention(recipe)]
     if recipe.engine == "nxd":
         problems += neuron.problems(recipe, config)
     elif recipe.engine == "torch" and recipe.accelerator == "trainium":
@@ -137,6 +137,29 @@ def _of_the_model(recipe: Recipe, config: DecoderConfig) -> Iterator[Problem]:
         yield Problem(
             message=f"parallelism.{axis}: {stages} stages need as many layers, {name} has {config.num_hidden_layers}",
             hint=f"set parallelism.{axis} to {most} or less" if most else "set parallelism.pp lower",
+        )
+
+
+def _of_attention(recipe: Recipe) -> Iterator[Problem]:
+    """What its kernel does not allow: `flex` is compiled with the layer around it, for GPUs only, and computes all
+    positions of a sequence at once."""
+    if recipe.compute.attention != "flex":
+        return
+    cure = "set compute.attention to sdpa"
+    if recipe.accelerator not in (None, "gpu"):
+        yield Problem(
+            message=f"compute.attention: flex has no backward pass on accelerator {recipe.accelerator}",
+            hint=f"{cure}, or accelerator to gpu",
+        )
+    if not recipe.compute.compile:
+        yield Problem(
+            message="compute.attention: flex computes every score unless its layer is compiled",
+            hint=f"{cure}, or compute.compile to true",
+        )
+    if recipe.parallelism.cp > 1:
+        yield Problem(
+            message="compute.attention: flex does not go round the ring of parallelism.cp, which has its own kernel",
+            hint=f"{cure}, or parallelism.cp to 1",
         )
 
 

@@ -19,12 +19,14 @@ from paceline.spec.errors import LaunchError, Problem
 
 class EngineFacts(Record):
     """One engine. `values` are the legal ones of some dotted paths of a recipe, `previews` those that platform.preview
-    adds; `needs` is the module that it imports, `cure` says what brings it."""
+    adds, `reasons` why there are no others where one may wonder; `needs` is the module that it imports, `cure` says
+    what brings it."""
 
     needs: str
     cure: str
     values: dict[str, tuple[Any, ...]]
     previews: dict[str, tuple[Any, ...]] = Field(default={})
+    reasons: dict[str, str] = Field(default={})
 
 
 @cache
@@ -48,7 +50,8 @@ def problems(recipe: Recipe, document: Document) -> Iterator[Problem]:
         if value in preview:
             cures.append("or platform.preview to true")
         where = document.origin(tuple(path.split(".")))
-        message = f"{where}: {path}: engine {recipe.engine} does not do {_shown(value)}"
+        because = f": {own.reasons[path]}" if path in own.reasons else ""
+        message = f"{where}: {path}: engine {recipe.engine} does not do {_shown(value)}{because}"
         yield Problem(message=message, hint=", ".join(cures))
 
 

@@ -81,7 +81,7 @@ class Compute(Record):
     checkpoint_every: int = Field(default=1, ge=1, description="of how many layers one is checkpointed")
     compile: bool = Field(default=False, description="compile every layer with torch.compile")
     attention: Literal["sdpa", "flex", "nki_flash"] = Field(
-        default="sdpa", description="kernel: PyTorch's own, its compiled one, or that of Neuron"
+        default="sdpa", description="kernel: PyTorch's own; flex, its compiled one, on GPUs; or that of Neuron"
     )
     offload: Literal["none", "cpu"] = Field(
         default="none", description="where optimizer state is kept and updated: with the rest, or in the host's memory"

@@ -147,3 +147,24 @@ def test_what_is_compiled_does_not_go_through_a_zero_bubble_pipeline() -> None:
     chosen = recipe(16, 1, pp=2, pp_schedule="zero_bubble").model_copy(update={"compute": Compute(compile=True)})
     with pytest.raises(RecipeError, match="a compiled layer cannot"):
         derive(chosen, 2)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "compiled", "cp", "said"),
+    [
+        ("gpu", True, 1, []),
+        (None, True, 1, []),
+        ("cpu", True, 1, ["flex has no backward pass on accelerator cpu"]),
+        ("gpu", False, 1, ["flex computes every score unless its layer is compiled"]),
+        ("gpu", True, 2, ["flex does not go round the ring of parallelism.cp, which has its own kernel"]),
+    ],
+)
+def test_where_compiled_attention_can_be(accelerator: str | None, compiled: bool, cp: int, said: list[str]) -> None:
+    compute = Compute(attention="flex", compile=compiled)
+    chosen = recipe(16, 1, cp=cp).model_copy(update={"compute": compute, "accelerator": accelerator})
+    found: list[str] = []
+    try:
+        derive(chosen, 2)
+    except RecipeError as refused:
+        found = [problem.message.removeprefix("compute.attention: ") for problem in refused.problems]
+    assert found == said

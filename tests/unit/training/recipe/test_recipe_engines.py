@@ -39,6 +39,23 @@ def test_every_path_and_value_of_the_table_is_one_of_the_schema() -> None:
             assert last in fields and values and node
 
 
+def test_a_refusal_that_may_surprise_has_its_reason() -> None:
+    with pytest.raises(RecipeError) as caught:
+        load("debug-llama", ["engine=deepspeed", "parallelism.tp=2"])
+
+    [problem] = caught.value.problems
+    assert problem.message.endswith(
+        "parallelism.tp: engine deepspeed does not do 2:"
+        " ZeRO cuts AutoTP's share of a matrix into pieces that no checkpoint can place in the whole"
+    )
+    assert problem.hint == "set parallelism.tp to 1, or engine to torch or nxd"
+
+
+def test_reasons_are_for_what_has_legal_values() -> None:
+    for facts in engines.engines().values():
+        assert facts.reasons.keys() <= facts.values.keys()
+
+
 def test_engines_are_those_of_the_schema() -> None:
     assert {*engines.engines()} == set(Recipe.model_fields["engine"].annotation.__args__)  # type: ignore[union-attr]
 
