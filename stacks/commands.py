@@ -105,6 +105,25 @@ def permissions(given: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def accounts(given: argparse.Namespace) -> int:
+    """The script that makes the accounting database of a team's Slurm cluster say what its file says."""
+    from paceline_constructs.slurm.accounts import Account, account_commands
+
+    team = _one(read_teams(PARAMETERS), given.name)
+    slurm = team.parameters.slurm
+    if slurm is None or not slurm.accounts:
+        raise ParameterError(f"{team.name}: has no Slurm accounts", "describe them in `slurm.accounts`")
+    found = {
+        name: Account(people=account.people, nodes=account.nodes, weight=account.weight)
+        for name, account in slurm.accounts.items()
+    }
+    if given.json:
+        _print_json({name: asdict(account) for name, account in found.items()})
+    else:
+        sys.stdout.write(account_commands(team.name, found))
+    return EXIT_OK
+
+
 def teardown_plan(given: argparse.Namespace) -> int:
     """The steps of taking a team down, in order: of what is deployed, or without that of what the file says."""
     from stacks.change.teardown import plan, refuse_protected
@@ -122,7 +141,7 @@ def teardown_plan(given: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stacks.commands")
     verbs = parser.add_subparsers(required=True)
-    takes_one = (show, diff, permissions, teardown_plan)
+    takes_one = (show, diff, permissions, accounts, teardown_plan)
     for command, name in ((validate, "?"), (ls, None), *((verb, "one") for verb in takes_one)):
         verb = verbs.add_parser(command.__name__.replace("_", "-"))
         verb.set_defaults(command=command)

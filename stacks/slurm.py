@@ -69,6 +69,7 @@ class SlurmStack(TeamStack):
                 settings=settings.settings,
                 with_accounting=settings.accounting is not None,
                 keep_days=settings.accounting.keep_days if settings.accounting else None,
+                with_accounts=bool(settings.accounts),
             ),
         )
         homes = OpenZfsFileSystem(

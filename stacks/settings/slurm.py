@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -12,7 +12,11 @@ from paceline.spec.amis import AmiId
 from paceline.spec.base import Record
 from paceline.spec.documents import nearest
 from stacks.settings.addresses import ZoneId
+from stacks.settings.lists import Distinct
 from stacks.settings.update import DRAIN, GROW, GROW_DRAIN, LIVE, REPLACE
+
+AccountName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,29}$")]
+UserName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_.-]{0,31}$")]
 
 _SIZES = ", ".join(f"{size.nodes} for {size.name}" for size in pcs().sizes)
 
@@ -88,6 +92,27 @@ class Accounting(Record):
     )
 
 
+class SlurmAccount(Record):
+    """A group of people, and what of the cluster is theirs."""
+
+    people: Distinct[UserName] = Field(
+        min_length=1, description="user names on the nodes; one may be in several accounts", json_schema_extra=LIVE
+    )
+    nodes: int = Field(
+        default=0,
+        ge=0,
+        description="nodes, of whichever source, that its jobs get before all others: who uses them meanwhile in the"
+        " QOS `spare` is requeued. 0: it has only what is idle",
+        json_schema_extra=LIVE,
+    )
+    weight: int = Field(
+        default=1,
+        ge=1,
+        description="its share of what is idle, against the weights of the other accounts",
+        json_schema_extra=LIVE,
+    )
+
+
 class Slurm(Record):
     """A managed Slurm controller, login nodes and homes. Every capacity source that serves slurm is a partition."""
 
@@ -122,6 +147,12 @@ class Slurm(Record):
     accounting: Accounting | None = Field(
         default=Accounting(),
         description="Slurm's database of jobs; null: none, and fair share and limits by account do not work",
+        json_schema_extra=LIVE,
+    )
+    accounts: dict[AccountName, SlurmAccount] = Field(
+        default={},
+        description="name of a group of people to what is theirs; `paceline team accounts` writes the commands that"
+        " tell Slurm. Empty: whoever comes first",
         json_schema_extra=LIVE,
     )
     idle_seconds: int = Field(

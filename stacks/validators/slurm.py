@@ -8,6 +8,7 @@ from paceline.catalog.instance_types import instance_types
 from paceline.catalog.slurm import ImageKind, image_kind, pcs
 from paceline.spec.documents import Document, nearest
 from paceline.spec.errors import Problem
+from paceline_constructs.slurm.accounts import TAKEN
 from paceline_constructs.slurm.settings import own_settings
 from stacks.settings import Team
 from stacks.settings.capacity import CapacitySources
@@ -41,6 +42,7 @@ def problems(team: Team, document: Document) -> Iterator[Problem]:
         )
     yield from _limits(settings, sources, at)
     yield from _settings(settings, at)
+    yield from _accounts(settings, sources, at)
     yield from _images(team, settings, sources, at)
     yield from _sources(sources, document)
 
@@ -60,13 +62,32 @@ def _limits(settings: Slurm, sources: CapacitySources, at: At) -> Iterator[Probl
 
 def _settings(settings: Slurm, at: At) -> Iterator[Problem]:
     rules = pcs()
-    own = own_settings(rules.ports)
+    own = own_settings(rules.ports, with_accounts=bool(settings.accounts))
     for name in settings.settings:
         if name in own:
             yield at.problem(("settings", name), f"paceline sets {name} to {own[name]}", "remove it")
         elif name not in rules.settings:
             reason = f"PCS lets no cluster set {name}"
             yield at.problem(("settings", name), reason, nearest(name, sorted({*rules.settings} - {*own})))
+
+
+def _accounts(settings: Slurm, sources: CapacitySources, at: At) -> Iterator[Problem]:
+    if not settings.accounts:
+        return
+    if settings.accounting is None:
+        yield at.problem(
+            ("accounts",), "accounts are kept in Slurm's database of jobs, and there is none", "set `accounting: {}`"
+        )
+    nodes, promised = sum(source.nodes for source in sources.values()), 0
+    for name, account in settings.accounts.items():
+        if name in TAKEN:
+            yield at.problem(
+                ("accounts", name), f"{name} has a meaning of its own in Slurm", "call the account otherwise"
+            )
+        promised += account.nodes
+        if promised > nodes:
+            reason = f"accounts are promised {promised} nodes, and the cluster has {nodes}"
+            yield at.problem(("accounts", name, "nodes"), reason, "lower a promise; idle nodes can be used beside it")
 
 
 def _images(team: Team, settings: Slurm, sources: CapacitySources, at: At) -> Iterator[Problem]:

@@ -34,6 +34,7 @@ def node(tmp_path: Path) -> Bench:
     bench.stand_in("findmnt", MOUNTED)
     bench.stand_in("df", "printf 'Use%%\\n 41%%\\n'")
     bench.stand_in("hostname", "echo node-1")
+    bench.stand_in("scontrol")
     bench.stand_in("sleep")
     bench.stand_in("curl", 'case "$*" in *token) echo token ;; *) echo us-east-1 ;; esac')
     bench.stand_in("systemctl")
@@ -87,6 +88,8 @@ def test_a_sick_node_is_refused_with_the_reason(node: Bench, command: str, body:
     done = node.run(script(node, "prolog"))
     assert done.returncode == 1
     assert done.stderr.replace(str(node.root), "") == f"paceline: node refused: {problem}\n"
+    reason = f"paceline node check: {problem}"
+    assert node.called("scontrol update") == [f"scontrol update nodename=node-1 state=drain reason={reason}"]
 
 
 def test_a_missing_tool_is_named(node: Bench) -> None:
@@ -122,23 +125,22 @@ def test_neuron_devices_are_counted_without_a_tool(node: Bench) -> None:
 
 def test_health_drains_a_sick_node_once(node: Bench) -> None:
     node.stand_in("nvidia-smi", 'echo "GPU 0: NVIDIA H100"')
-    node.stand_in("scontrol")
     assert node.run(script(node, "health")).returncode == 0
-    assert node.called("scontrol update") == [
-        "scontrol update nodename=node-1 state=drain reason=paceline: 1 of 2 accelerators"
-    ]
-    node.stand_in("scontrol", 'echo "   Reason=paceline: 1 of 2 accelerators [root@2026-11-21]"')
+    reason = "paceline node check: 1 of 2 accelerators"
+    assert node.called("scontrol update") == [f"scontrol update nodename=node-1 state=drain reason={reason}"]
+    node.stand_in("scontrol", f'echo "   Reason={reason} [root@2026-11-21]"')
     node.run(script(node, "health"))
     assert not node.called("scontrol update")
 
 
-def test_health_takes_back_only_what_it_drained(node: Bench) -> None:
-    node.stand_in("scontrol", 'echo "   Reason=paceline: 1 of 2 accelerators [root@2026-11-21]"')
+def test_health_takes_back_only_what_these_files_drained(node: Bench) -> None:
+    node.stand_in("scontrol", 'echo "   Reason=paceline node check: 1 of 2 accelerators [root@2026-11-21]"')
     node.run(script(node, "health"))
     assert node.called("scontrol update") == ["scontrol update nodename=node-1 state=resume"]
-    node.stand_in("scontrol", 'echo "   Reason=replace the cable [anna@2026-11-21]"')
-    node.run(script(node, "health"))
-    assert not node.called("scontrol update")
+    for other in ("replace the cable", "paceline: nvidia.xid.79"):
+        node.stand_in("scontrol", f'echo "   Reason={other} [anna@2026-11-21]"')
+        node.run(script(node, "health"))
+        assert not node.called("scontrol update")
 
 
 @pytest.mark.parametrize(("status", "left"), [("1", False), ("0", True), ("2", True)])

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.slurm.files import node_name, write_files
+from tests.slurm.hooks import PLANTED
 from tools.images.debian import UnavailableError, unpack
 
 # The first whose Slurm speaks JSON in `scontrol show`. Newer than the machine's C library may be: it is unpacked too.
@@ -31,6 +32,7 @@ _SUITE = "trixie"
 _PACKAGES = ("munge", "slurm-wlm", "slurmdbd", "mariadb-server")
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parent.parent
+_DAEMONS = ("munged", "mariadbd", "slurmdbd", "slurmctld")
 _START_SECONDS = 90.0
 _POLL_SECONDS = 0.1
 
@@ -74,6 +76,13 @@ class Cluster:
         self.daemons[name] = process
         return process
 
+    def stop(self, name: str) -> None:
+        """End a process that was started by this name, and wait for it."""
+        process = self.daemons.pop(name)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)  # nsenter, and what it has started
+        process.wait(20)
+
     def inside(self, command: Sequence[str], node: str | None = None) -> list[str]:
         """The command that runs `command` on the controller's machine, or on a node."""
         target = self.shell if node is None else self._pid(node)
@@ -108,9 +117,13 @@ class Cluster:
     def kill(self, node: str) -> None:
         """The machine is gone, with everything on it, from one moment to the next."""
         os.killpg(self.daemons[node].pid, signal.SIGKILL)
-        self.daemons.pop(node).wait()
-        for name in ("machine", "wired"):
-            (self.place / "pid" / f"{node}.{name}").unlink(missing_ok=True)
+        self._off(node)
+
+    def reboots(self, node: str) -> None:
+        """Wait until the machine goes off, as Slurm has told it, and power it on again."""
+        self.until(lambda: self.daemons[node].poll() is not None, f"{node} does not reboot")
+        self._off(node)
+        self.boot(node)
 
     def cut(self, node: str) -> None:
         """Pull its cable."""
@@ -123,10 +136,18 @@ class Cluster:
     def restore(self) -> None:
         """Every node on, on the network, and idle; no job left."""
         self.run("scancel", "--user=root", check=False)
+        for name in set(self.daemons) - {*self.nodes, *_DAEMONS}:
+            self.stop(name)
+        for item in self.show("reservations")["reservations"]:
+            self.run("scontrol", "delete", f"reservation={item['name']}")
         for node in self.nodes:
+            if node in self.daemons and self.daemons[node].poll() is not None:
+                self._off(node)
             if node not in self.daemons:
                 self.boot(node)
             self.mend(node)
+            self.run("rm", "-f", PLANTED, node=node)
+            self.run("scontrol", "update", f"nodename={node}", "extra=", "comment=")
         self.until(lambda: all(self._returned(node) for node in self.nodes), "the nodes do not become idle")
 
     def _returned(self, node: str) -> bool:
@@ -157,6 +178,11 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{otherwise}\n{self.log('slurmctld')[-2000:]}")
             time.sleep(_POLL_SECONDS)
+
+    def _off(self, node: str) -> None:
+        self.daemons.pop(node).wait()
+        for name in ("machine", "wired"):
+            (self.place / "pid" / f"{node}.{name}").unlink(missing_ok=True)
 
     def _pid(self, node: str) -> int:
         pid = self._machine(node)

@@ -30,8 +30,8 @@ def start(cluster: Cluster, dataset: Path, tmp_path: Path) -> Iterator[Callable[
     """Start `paceline run --on slurm` with so many nodes and spares. Afterwards every node is idle again."""
     started: list[Run] = []
 
-    def run(nodes: int, spares: int, *more: str) -> Run:
-        started.append(Run(cluster, dataset, tmp_path, nodes, spares, more))
+    def run(nodes: int, spares: int, *more: str, **environment: str) -> Run:
+        started.append(Run(cluster, dataset, tmp_path, nodes, spares, more, environment))
         return started[-1]
 
     yield run

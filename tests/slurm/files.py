@@ -1,10 +1,18 @@
-"""The configuration of the test cluster: slurm.conf, slurmdbd.conf, cgroup.conf, hosts, a key for munge."""
+"""The configuration of the test cluster: slurm.conf, slurmdbd.conf, cgroup.conf, hosts, a key for munge. What the
+nodes of a real one get from us, they get too: see hooks.py."""
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+
+from paceline.launch.slurm.topology import rendered, tree
+from tests.slurm.hooks import REBOOT, hook_settings, write_hooks
+
+# of every second node, from the top down
+SWITCHES = (("top", "left"), ("top", "right"))
 
 _SLURM_CONF = """\
 ClusterName=paceline
@@ -25,15 +33,17 @@ TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
 SwitchType=switch/none
+TopologyPlugin=topology/tree
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerType=sched/backfill
-SchedulerParameters=bf_interval=5,sched_interval=5,batch_sched_delay=0
 SlurmctldTimeout=30
 SlurmdTimeout=10
 TCPTimeout=2
 MessageTimeout=10
 BatchStartTimeout=10
+RebootProgram={reboot}
+ResumeTimeout=120
 KillWait=5
 UnkillableStepTimeout=60
 InactiveLimit=0
@@ -41,15 +51,11 @@ MinJobAge=300
 # 0: a node that comes back stays down until somebody, here the healer, returns it
 ReturnToService=0
 JobRequeue=1
-PreemptType=preempt/qos
-PreemptMode=REQUEUE
 PreemptExemptTime=0
 PriorityType=priority/multifactor
-PriorityWeightQOS=10000
-PriorityWeightFairshare=10000
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=ctl
-AccountingStorageEnforce=associations,limits,qos
+{hooks}
 {nodes}
 PartitionName=train Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """
@@ -87,7 +93,13 @@ def write_files(place: Path, nodes: Sequence[str], *, password: str) -> None:
     etc = place / "etc"
     numbered = list(enumerate(nodes, start=11))
     lines = "\n".join(f"NodeName={n} NodeAddr=10.77.0.{i} CPUs=2 RealMemory=2000 State=UNKNOWN" for i, n in numbered)
-    (etc / "slurm.conf").write_text(_SLURM_CONF.format(place=place, nodes=lines))
+    hooks = "\n".join(f"{name}={value}" for name, value in hook_settings().items())
+    (etc / "slurm.conf").write_text(_SLURM_CONF.format(place=place, nodes=lines, hooks=hooks, reboot=REBOOT))
+    # each version of Slurm reads the one that it knows
+    for version in ((24, 11), (25, 5)):
+        name, text = rendered(tree(dict(zip(nodes, itertools.cycle(SWITCHES), strict=False))), version)
+        (etc / name).write_text(text)
+    write_hooks(place / "host", etc / "slurm.conf")
     (etc / "slurmdbd.conf").write_text(_SLURMDBD_CONF.format(place=place, password=password))
     (etc / "slurmdbd.conf").chmod(0o600)
     (etc / "cgroup.conf").write_text("CgroupPlugin=disabled\n")

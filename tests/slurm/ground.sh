@@ -7,6 +7,8 @@ mount -t overlay overlay -o "lowerdir=$packages/usr:/usr" /usr
 if [ -d "$packages/lib" ]; then
     mount -t overlay overlay -o "lowerdir=$packages/lib:/usr/lib" /usr/lib
 fi
+mount -t overlay overlay -o "lowerdir=$place/host/etc:/etc" /etc
+mount -t overlay overlay -o "lowerdir=$place/host/opt:/opt" /opt
 mount -t tmpfs tmpfs /run
 mkdir -p /run/munge /run/mysqld
 chmod 755 /run/munge

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,23 +19,47 @@ E = TypeVar("E", bound=Event)
 
 
 class Run:
-    """`paceline run debug-tiny --on slurm`, in `directory` / run."""
+    """`paceline run debug-tiny --on slurm`, in `directory` / run, with `environment` beside the usual one."""
 
     def __init__(
-        self, cluster: Cluster, dataset: Path, directory: Path, nodes: int, spares: int, more: Sequence[str]
+        self,
+        cluster: Cluster,
+        dataset: Path,
+        directory: Path,
+        nodes: int,
+        spares: int,
+        more: Sequence[str],
+        environment: Mapping[str, str],
     ) -> None:
         self.cluster, self.directory = cluster, directory / "run"
         self.events: list[AnyEvent] = []
         self._journal = Follower(self.directory / "journal")
         command = [*PACELINE, "run", "debug-tiny", "--on", "slurm", "--nodes", str(nodes), "--spares", str(spares)]
         command += ["--data", str(dataset), "--directory", str(self.directory), "--set", "schedule.steps=100000"]
-        self.process = cluster.start("run", *command, *more, **ours())
-        self.poll_until(lambda: "submitted" in cluster.log("run"), "the run was not submitted")
-        self.job = _number(cluster.log("run"))
+        self.name = f"run-{directory.name}"
+        self.process = cluster.start(self.name, *command, *more, **ours(), **environment)
+        self.poll_until(lambda: "submitted" in self.said, "the run was not submitted")
+        self.job = _number(self.said)
+
+    @property
+    def said(self) -> str:
+        """What the command has said."""
+        return self.cluster.log(self.name)
 
     def of(self, kind: type[E]) -> list[E]:
         self.events += self._journal.poll()
         return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def victim(self) -> str:
+        """A node that trains, and not the first: the coordinator is there."""
+        [node] = [node for node, rank in self.generation.ranks.items() if rank == 1]
+        return node
+
+    @property
+    def requeued(self) -> int:
+        """How often Slurm has requeued its job."""
+        return int(self.cluster.show("job", str(self.job))["jobs"][0]["restart_cnt"])
 
     @property
     def generation(self) -> GenerationOpened:
@@ -69,14 +93,14 @@ class Run:
         while not done():
             if time.monotonic() > deadline:
                 logs = "".join(path.read_text() for path in sorted(self.directory.glob("*.log")))
-                raise AssertionError(f"{otherwise}\n{self.cluster.log('run')}\n{logs}")
+                raise AssertionError(f"{otherwise}\n{self.said}\n{logs}")
             time.sleep(0.1)
 
     def end(self) -> None:
-        """Cancel what is left of it."""
-        self.cluster.run("scancel", str(self.job), check=False)
-        self.process.terminate()
-        self.process.wait(20)
+        """Cancel what is left of it; once more, it does nothing."""
+        if self.name in self.cluster.daemons:
+            self.cluster.run("scancel", str(self.job), check=False)
+            self.cluster.stop(self.name)
 
 
 def ours() -> dict[str, str]:

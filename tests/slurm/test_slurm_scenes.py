@@ -12,44 +12,37 @@ import pytest
 from paceline.spec.events import RunFinished
 from tests.slurm.cluster import Cluster
 from tests.slurm.run import PACELINE, Run, ours
+from tests.slurm.watched import Watched, fill_the_disk, plant
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 
-_XID = "3,2,90000000000,-;NVRM: Xid (PCI:0000:86:00): 79, pid=7, name=train, GPU has fallen off the bus.\n"
 # all standbys are warm then
 _WARM_STEPS = 40
-
-
-class Watched:
-    """A node with a health agent, whose kernel log the test writes."""
-
-    def __init__(self, cluster: Cluster, node: str, directory: Path) -> None:
-        self._root = directory / node
-        files = {"proc/uptime": "90000.00 1.00", "proc/mounts": "", "proc/meminfo": "", "dev/kmsg": "6,1,100,-;Linux\n"}
-        for path, text in files.items():
-            (self._root / path).parent.mkdir(parents=True, exist_ok=True)
-            (self._root / path).write_text(text)
-        what = ["agent", "--root", str(self._root), "--node", node, "--instance-type", "p5.48xlarge"]
-        whom = ["--publish", "slurm", "--supervisors", "/run/paceline", "--listen", "127.0.0.1:0"]
-        cluster.start(f"agent-{node}", *PACELINE, *what, *whom, node=node, **ours())
-        cluster.until(lambda: "gpu-xid" in cluster.log(f"agent-{node}"), "the agent has not begun")
-
-    def lose_a_gpu(self) -> float:
-        """The time at which the kernel reports XID 79."""
-        with (self._root / "dev" / "kmsg").open("a") as log:
-            log.write(_XID)
-        return time.time()
-
-
-def victim(run: Run) -> str:
-    """A node that trains, and not the first: the coordinator is there."""
-    [node] = [node for node, rank in run.generation.ranks.items() if rank == 1]
-    return node
+_GPUS = "p5.48xlarge"
+_POLICY = Path(__file__).parent / "policy.yaml"
 
 
 def tell(record_property: Callable[[str, object], None], what: str, seconds: float) -> None:
     record_property(f"{what}, s", round(seconds, 2))
     sys.stderr.write(f"\n{what}: {seconds:.1f} s\n")
+
+
+def heal(cluster: Cluster, directory: Path) -> None:
+    """Start the healer, with the policy of a team."""
+    where = ["controller", "--fleet", "slurm", "--provider", "none", "--period", "1", "--metrics-port", "0"]
+    whereto = ["--evidence", str(directory), "--journal", str(directory / "healer")]
+    cluster.start("controller", *PACELINE, *where, *whereto, "--policy", str(_POLICY), **ours())
+
+
+def evidence(directory: Path) -> str:
+    """All that the healer has kept."""
+    return "".join(path.read_text() for path in directory.glob("evidence/*/incident.json"))
+
+
+def history(cluster: Cluster, directory: Path, node: str) -> list[str]:
+    """What `paceline heal history` tells of a node, without times."""
+    told = cluster.run(*PACELINE, "heal", "history", node, "--journal", str(directory / "healer"))
+    return [line.split(maxsplit=3)[3] for line in told.splitlines()[1:]]
 
 
 def test_three_faults_cost_three_spares_and_no_requeue(
@@ -61,21 +54,21 @@ def test_three_faults_cost_three_spares_and_no_requeue(
     run = start(2, 3)
     run.trains(_WARM_STEPS)
 
-    sick = victim(run)
-    watched = Watched(cluster, sick, tmp_path / "host")
+    sick = run.victim
+    watched = Watched(cluster, sick, tmp_path / "host", _GPUS)
     since = watched.lose_a_gpu()
     tell(record_property, "XID 79 to the next new step", run.seconds_to_next_step(1, since))
     assert sick not in run.generation.ranks and run.generation.restore_from == "memory"
     cluster.until(lambda: cluster.states()[sick] in ("drng", "drain"), f"{sick} was not drained")
 
     run.trains(_WARM_STEPS, 1)
-    dead, since = victim(run), time.time()
+    dead, since = run.victim, time.time()
     cluster.kill(dead)
     tell(record_property, "a node's death to the next new step", run.seconds_to_next_step(2, since))
     assert dead not in run.generation.ranks and run.generation.restore_from == "memory"
 
     run.trains(_WARM_STEPS, 2)
-    lonely, since = victim(run), time.time()
+    lonely, since = run.victim, time.time()
     cluster.cut(lonely)
     tell(record_property, "a cut cable to the next new step", run.seconds_to_next_step(3, since))
     assert lonely not in run.generation.ranks and run.generation.restore_from == "memory"
@@ -85,7 +78,81 @@ def test_three_faults_cost_three_spares_and_no_requeue(
     cluster.until(lambda: cluster.states()[lonely].startswith("down"), "Slurm has not noticed the cut cable")
     run.trains(_WARM_STEPS, 3)
     assert cluster.job_state(run.job) == "RUNNING"
-    assert cluster.show("job", str(run.job))["jobs"][0]["restart_cnt"] == 0
+    assert run.requeued == 0
+
+
+def test_a_full_disk_costs_a_spare_and_the_node_comes_back_when_it_is_proven(
+    cluster: Cluster,
+    start: Callable[..., Run],
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    heal(cluster, tmp_path)
+    run = start(2, 1)
+    run.trains(_WARM_STEPS)
+    sick = run.victim
+    for partner in set(cluster.nodes) - {sick}:
+        Watched(cluster, partner, tmp_path / "host")
+
+    fill_the_disk(cluster, sick)
+    watched = Watched(cluster, sick, tmp_path / "host")
+    since = watched.finds("host.disk_full")
+    tell(
+        record_property,
+        "a full disk, once the agent has seen it, to the next new step",
+        run.seconds_to_next_step(1, since),
+    )
+    assert sick not in run.generation.ranks and run.generation.restore_from == "memory"
+    assert "host.disk_full" in evidence(tmp_path)
+
+    run.trains(_WARM_STEPS, 1)
+    assert (cluster.job_state(run.job), run.requeued) == ("RUNNING", 0)
+
+    run.end()  # the tests of the node have this machine for themselves
+    cluster.reboots(sick)
+    watched.begin()
+    cluster.until(lambda: cluster.states()[sick] == "idle", f"{sick} was not given back", 240)
+    tell(record_property, "a full disk to the node's return, reboot and tests included", time.time() - since)
+    steps = history(cluster, tmp_path, sick)
+    assert steps[0].startswith("Fault detected: host.disk full: ")
+    assert steps[2].startswith("Out of service; evidence is in file://")
+    assert steps[5].startswith("The pair test, with node")
+    assert [steps[1], *steps[3:5], steps[6]] == [
+        "Decided to reboot: host.disk_full: the team's policy calls for reboot.",
+        "Began to reboot.",
+        "The single test, alone.",
+        "It passed its tests and is back in service.",
+    ]
+
+
+def test_a_health_check_that_hangs_moves_nothing_and_delays_no_fault(
+    cluster: Cluster,
+    start: Callable[..., Run],
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    heal(cluster, tmp_path)
+    run = start(2, 1)
+    run.trains(_WARM_STEPS)
+
+    sick = run.victim
+    plant(cluster, sick, "hang")
+    watched = Watched(cluster, sick, tmp_path / "host", _GPUS)
+    comment = lambda: cluster.show("node", sick)["nodes"][0]["comment"]  # noqa: E731
+    cluster.until(lambda: "nvidia-smi: no answer within 20 s" in comment(), "the agent does not say that it hangs")
+    assert cluster.states()[sick] == "alloc"
+    assert run.generation.generation == 0
+
+    since = watched.lose_a_gpu()
+    tell(
+        record_property,
+        "XID 79 beside a health check that hangs, to the next new step",
+        run.seconds_to_next_step(1, since),
+    )
+    assert sick not in run.generation.ranks and run.generation.restore_from == "memory"
+    cluster.until(lambda: "nvidia.xid.79" in evidence(tmp_path), "no evidence is kept")
+    cluster.until(lambda: cluster.states()[sick].startswith(("down", "boot")), f"{sick} was not taken out")
+    assert (cluster.job_state(run.job), run.requeued) == ("RUNNING", 0)
 
 
 def test_without_a_spare_the_healer_takes_the_node_and_the_job_is_requeued(
@@ -94,26 +161,21 @@ def test_without_a_spare_the_healer_takes_the_node_and_the_job_is_requeued(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    evidence = tmp_path / "evidence"
-    where = ["controller", "--fleet", "slurm", "--provider", "none", "--period", "1", "--metrics-port", "0"]
-    whereto = ["--evidence", str(evidence), "--journal", str(tmp_path / "healer")]
-    healer = cluster.start("controller", *PACELINE, *where, *whereto, **ours())
+    heal(cluster, tmp_path)
     run = start(2, 0, "--min-nodes", "2")
     run.trains(10)
 
-    sick = victim(run)
-    watched = Watched(cluster, sick, tmp_path / "host")
+    sick = run.victim
+    watched = Watched(cluster, sick, tmp_path / "host", _GPUS)
     since = watched.lose_a_gpu()
     tell(
         record_property,
         "XID 79 without a spare, requeue included, to the next new step",
         run.seconds_to_next_step(1, since),
     )
-    healer.terminate()
     assert sick not in run.generation.ranks and run.generation.restore_from == "manifest"
-    job = cluster.show("job", str(run.job))["jobs"][0]
-    assert (job["job_state"], job["restart_cnt"]) == (["RUNNING"], 1)
-    assert "nvidia.xid.79" in "".join(path.read_text() for path in evidence.rglob("*.json"))
+    assert (cluster.job_state(run.job), run.requeued) == ("RUNNING", 1)
+    assert "nvidia.xid.79" in evidence(tmp_path)
 
 
 def test_the_loss_of_the_first_node_is_a_requeue(
@@ -126,7 +188,7 @@ def test_the_loss_of_the_first_node_is_a_requeue(
     cluster.kill(first)
     tell(record_property, "the first node's death, requeue included, to the next new step", run.resumes(since))
     assert first not in run.generation.ranks and run.generation.restore_from == "manifest"
-    assert cluster.show("job", str(run.job))["jobs"][0]["restart_cnt"] == 1
+    assert run.requeued == 1
 
 
 def test_before_its_time_is_over_a_run_saves_itself_and_is_requeued(
@@ -142,5 +204,5 @@ def test_before_its_time_is_over_a_run_saves_itself_and_is_requeued(
 
     cluster.run("scancel", "--batch", "--signal=TERM", str(run.job))  # as a person does, by the command's advice
     run.poll_until(lambda: run.process.poll() is not None, "the run does not end")
-    assert run.process.returncode == 0 and "stopped at step" in cluster.log("run")
+    assert run.process.returncode == 0 and "stopped at step" in run.said
     assert cluster.job_state(run.job) == "COMPLETED"

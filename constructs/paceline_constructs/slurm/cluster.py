@@ -14,7 +14,7 @@ from paceline_constructs.guardrails.replaceable_name import replaceable_name
 from paceline_constructs.network.node_security_group import NodeSecurityGroup
 from paceline_constructs.network.service_security_group import ServiceSecurityGroup
 from paceline_constructs.slurm.accounting import accounting
-from paceline_constructs.slurm.settings import own_settings
+from paceline_constructs.slurm.settings import all_settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +23,7 @@ class SlurmClusterProps:
     `subnet` is in the zone `zone_id`, and `name` is what the cluster's own name begins with (35 characters at most).
 
     Nodes that idle for `idle_seconds` end. `keep_days` is how long accounting keeps jobs: None is for ever, and
-    without `with_accounting` there is none.
+    without `with_accounting` there is none. `with_accounts`: slurm.conf obeys accounts, QOS and shares, which need it.
     """
 
     name: str
@@ -37,6 +37,7 @@ class SlurmClusterProps:
     settings: Mapping[str, str]
     with_accounting: bool
     keep_days: int | None
+    with_accounts: bool
 
 
 class SlurmCluster(Construct):
@@ -49,6 +50,7 @@ class SlurmCluster(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, props: SlurmClusterProps) -> None:
         super().__init__(scope, construct_id)
         self.nodes = NodeSecurityGroup(self, "Nodes", vpc=props.vpc, description="Nodes of the Slurm cluster")
+        settings = all_settings(props.settings, props.ports, with_accounts=props.with_accounts)
         cluster = pcs.CfnCluster(
             self,
             "Cluster",
@@ -66,7 +68,7 @@ class SlurmCluster(Construct):
                 accounting=accounting(with_accounting=props.with_accounting, keep_days=props.keep_days),
                 slurm_custom_settings=[
                     pcs.CfnCluster.SlurmCustomSettingProperty(parameter_name=name, parameter_value=value)
-                    for name, value in sorted({**props.settings, **own_settings(props.ports)}.items())
+                    for name, value in sorted(settings.items())
                 ],
             ),
         )

@@ -8,7 +8,7 @@ import re
 import yaml
 
 from paceline.catalog.slurm import pcs
-from paceline_constructs.slurm.settings import own_settings
+from paceline_constructs.slurm.settings import all_settings, own_settings
 from paceline_constructs.slurm.user_data import BIN, MAX_BYTES, NodeProps, user_data
 
 TEXT = user_data(
@@ -47,7 +47,7 @@ def test_every_step_and_hook_is_written() -> None:
     _, boot = email.message_from_string(TEXT).get_payload()
     [steps] = re.findall(r"for step in (.*); do", boot.get_payload())
     assert {f"{BIN}/{step}" for step in steps.split()} < set(files())
-    own = own_settings(pcs().ports)
+    own = own_settings(pcs().ports, with_accounts=True)
     assert {own["Prolog"], own["Epilog"], own["HealthCheckProgram"]} < set(files())
 
 
@@ -64,4 +64,12 @@ def test_nothing_is_secret_and_nothing_comes_from_the_internet() -> None:
 
 
 def test_settings_of_paceline_are_allowed_by_pcs() -> None:
-    assert set(own_settings(pcs().ports)) <= set(pcs().settings)
+    assert set(own_settings(pcs().ports, with_accounts=True)) <= set(pcs().settings)
+
+
+def test_a_team_keeps_its_scheduler_parameters_beside_ours() -> None:
+    team = {"SchedulerParameters": "bf_window=4320,nohold_on_prolog_fail", "MinJobAge": "600"}
+    settings = all_settings(team, pcs().ports, with_accounts=False)
+    assert settings["SchedulerParameters"] == "bf_window=4320,nohold_on_prolog_fail"
+    assert settings["MinJobAge"] == "600"
+    assert all_settings({}, pcs().ports, with_accounts=False)["SchedulerParameters"] == "nohold_on_prolog_fail"

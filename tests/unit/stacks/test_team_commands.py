@@ -138,3 +138,16 @@ def test_a_reader_that_leaves_gets_no_traceback(checkout: Path) -> None:
         command, shell=True, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_accounts_are_the_commands_of_the_file(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(ROOT / "stacks" / "parameters" / "speech.yaml", checkout)
+    assert main(["accounts", "speech"]) == 1
+    assert "hint: describe them in `slurm.accounts`" in capsys.readouterr().err
+    file = checkout / "speech.yaml"
+    accounts = "accounts: {research: {people: [anna], nodes: 4}}"
+    file.write_text(file.read_text().replace("  version:", f"  {accounts}\n  version:"))
+    assert main(["accounts", "speech"]) == 0
+    assert "change add user" in capsys.readouterr().out
+    assert main(["accounts", "speech", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"research": {"people": ["anna"], "nodes": 4, "weight": 1}}

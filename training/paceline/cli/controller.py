@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 import threading
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +13,7 @@ from paceline.cli.fleet import (
     Api,
     Cluster,
     Evidence,
+    JournalPlace,
     Kind,
     PolicyFile,
     Region,
@@ -22,6 +21,7 @@ from paceline.cli.fleet import (
     Team,
     Upstream,
     evidence_place,
+    journal_place,
     where,
 )
 from paceline.spec.names import METRICS_PORT
@@ -37,12 +37,7 @@ def controller(
     api: Api = None,
     policy: PolicyFile = None,
     evidence: Evidence = "",
-    journal: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where to write events.", show_default="paceline/journal in the directory for temporary files"
-        ),
-    ] = None,
+    journal: JournalPlace = None,
     period: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the fleet.")] = 5.0,
     metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of /metrics; 0 takes a free one.")] = (
         METRICS_PORT
@@ -65,7 +60,7 @@ def controller(
     place = where(kind, provider, team, root, cluster, region, api)
     fleet, lease = open_fleet(place, rules)
     store = open_store(evidence_place(evidence), ParameterError)
-    directory = journal or Path(tempfile.gettempdir()) / "paceline" / "journal"
+    directory = journal_place(journal)
     events = Journal(directory, run=place.team or "fleet", producer="controller")
 
     def raise_healer() -> Healer:

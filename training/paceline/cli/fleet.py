@@ -13,6 +13,7 @@ from paceline.heal.fleets.where import FleetKind, Provider, Where
 from paceline.spec.names import ENV_TEAM
 
 _EVIDENCE = str(Path(tempfile.gettempdir()) / "paceline")
+_JOURNAL = Path(_EVIDENCE) / "journal"
 
 Kind = Annotated[
     FleetKind | None,
@@ -34,6 +35,15 @@ Evidence = Annotated[
         envvar="PACELINE_EVIDENCE",
         help="Directory or s3://bucket/prefix for evidence and memory.",
         show_default="paceline/ in the directory for temporary files",
+    ),
+]
+
+JournalPlace = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal",
+        help="Where the controller writes its events.",
+        show_default="paceline/journal in the directory for temporary files",
     ),
 ]
 
@@ -59,3 +69,8 @@ def where(
 def evidence_place(given: str) -> str:
     """Where evidence goes."""
     return given or _EVIDENCE
+
+
+def journal_place(given: Path | None) -> Path:
+    """Where the controller's events are."""
+    return given or _JOURNAL

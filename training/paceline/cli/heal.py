@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from paceline.cli.console import Output, OutputOption, print_json, print_table
-from paceline.cli.fleet import Api, Cluster, Kind, PolicyFile, Region, Root, Team, Upstream, where
+from paceline.cli.fleet import (
+    Api,
+    Cluster,
+    JournalPlace,
+    Kind,
+    PolicyFile,
+    Region,
+    Root,
+    Team,
+    Upstream,
+    journal_place,
+    where,
+)
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Healing of nodes.")
 
@@ -66,6 +78,33 @@ def status(
     ]
     print_table(("node", "phase", "action", "test", "out since (UTC)", "reason"), rows)
     typer.echo(f"{len(cases)} of {len(nodes)} nodes are out", err=True)
+
+
+@app.command("history")
+def history(
+    node: Annotated[str | None, typer.Argument(metavar="NODE", help="A node; all of them if not given.")] = None,
+    journal: JournalPlace = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Print what happened to nodes: what was found, decided, done and tested, in the order of time."""
+    from paceline.journal.reader import read
+    from paceline.journal.sentences import sentence
+    from paceline.spec.documents import nearest
+    from paceline.spec.errors import JournalError
+    from paceline.spec.events import ActionDecided, ActionFinished, ActionStarted, FaultDetected
+
+    place = journal_place(journal)
+    told = (FaultDetected, ActionDecided, ActionStarted, ActionFinished)
+    events = [event for event in read(place).events if isinstance(event, told)]
+    names = {event.node for event in events if event.node}
+    if node is not None and node not in names:
+        raise JournalError(f"{place}: nothing is told of {node}", nearest(node, sorted(names)) if names else None)
+    shown = [event for event in events if node in (None, event.node)]
+    if output is Output.JSON:
+        print_json([event.model_dump(mode="json", exclude_none=True) for event in shown])
+        return
+    rows = [(f"{event.time:%F %T}", event.node or "", sentence(event)) for event in shown]
+    print_table(("time (UTC)", "node", "what happened"), rows)
 
 
 @app.command("readmit")

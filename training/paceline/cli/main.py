@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 import paceline
-from paceline.cli import catalog, chaos, checkpoint, data, heal, images, node, recipe, team
+from paceline.cli import catalog, chaos, checkpoint, data, heal, images, node, recipe, slurm, team
 from paceline.cli.agent import agent
 from paceline.cli.console import print_error
 from paceline.cli.controller import controller
@@ -96,3 +96,4 @@ app.add_typer(team.app, name="team")
 app.add_typer(images.app, name="images")
 app.add_typer(heal.app, name="heal")
 app.add_typer(node.app, name="node")
+app.add_typer(slurm.app, name="slurm")

@@ -77,6 +77,12 @@ def permissions(
     policies.write(Checkout(), team, to, output)
 
 
+@app.command("accounts")
+def accounts(team: Name, output: OutputOption = Output.TEXT) -> None:
+    """Print the commands that give a team's people their accounts, QOS and shares on its Slurm cluster."""
+    _pass_on("accounts", output, team)
+
+
 @app.command("teardown")
 def teardown(
     team: Name,

@@ -11,7 +11,7 @@ from paceline.spec.health import Action
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-# DescribeInstanceTypes accepts no more values in a filter
+# DescribeInstanceTypes accepts no more values in a filter, DescribeInstanceTopology no more ids
 _NAMES_PER_CALL = 100
 
 
@@ -39,6 +39,18 @@ def images(ec2: BaseClient, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     with aws.translated("ec2", "ec2:DescribeImages"):
         pages = ec2.get_paginator("describe_images").paginate(ImageIds=list(ids))
         return {item["ImageId"]: item for page in pages for item in page["Images"]}
+
+
+def switches(ec2: BaseClient, machines: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What DescribeInstanceTopology says about the instances `machines`: the network nodes that each hangs on, from the
+    top layer down. An instance of a type for which EC2 does not tell is left out."""
+    found: dict[str, tuple[str, ...]] = {}
+    with aws.translated("ec2", "ec2:DescribeInstanceTopology"):
+        pages = ec2.get_paginator("describe_instance_topology")
+        for first in range(0, len(machines), _NAMES_PER_CALL):
+            for page in pages.paginate(InstanceIds=list(machines[first : first + _NAMES_PER_CALL])):
+                found |= {item["InstanceId"]: tuple(item["NetworkNodes"]) for item in page["Instances"]}
+    return found
 
 
 def leftover_interfaces(ec2: BaseClient, vpc: str) -> list[str]:

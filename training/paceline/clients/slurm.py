@@ -72,6 +72,12 @@ class SlurmCommands:
         """All nodes, jobs or reservations, as Slurm's own records."""
         return list(self._show(kind)[kind])
 
+    def version(self) -> tuple[int, int]:
+        """Of Slurm itself, e.g. (24, 11)."""
+        said = self._run("scontrol", "--version")  # slurm 24.11.5
+        year, month, *_ = said.split()[-1].split(".")
+        return int(year), int(month)
+
     def update(self, **fields: str) -> None:
         """Change what the first field names."""
         self._run("scontrol", "update", *(f"{key}={value}" for key, value in fields.items()))

@@ -152,11 +152,12 @@ class Healer:
         name = case.node
         node = self._nodes[name]
         if step.said:
-            self._tell(ActionDecided, node=name, action="none", target=name, reason=step.said)
+            self._say(name, step.said)
         if step.findings:
             return self._reconsider(case, step, now)
         if step.close:
             self._fleet.readmit(name)
+            self._say(name, "it passed its tests and is back in service")
             self._finish(case, "done", now)
             self._write(name, None)
             return False
@@ -173,6 +174,10 @@ class Healer:
                 self._finish(case, "failed", now)
         if step.order is not None:
             self._fleet.order(name, step.order)
+            if step.order.rung is not None:
+                alone = "alone" if not step.order.peers else f"with {', '.join(step.order.peers)}"
+                said = (step.order.id, f"the {step.order.rung} test, {alone}")
+                self._once((name, "test", None, None), said, "none", name)
         if step.act:
             self._act(self._nodes[name], node)
         return step.case is not None and step.order is None
@@ -244,9 +249,17 @@ class Healer:
     def _keep_evidence(self, case: Case, node: Node, finding: Finding, fault: Fault, decision: Decision) -> None:
         history = self._memory.remedies()
         try:
-            bundle(self._store, case=case, node=node, finding=finding, fault=fault, decision=decision, history=history)
+            kept = bundle(
+                self._store, case=case, node=node, finding=finding, fault=fault, decision=decision, history=history
+            )
         except PacelineError as error:  # a sick node must leave even if nobody can take notes
-            self._tell(ActionDecided, node=node.name, action="none", target=node.name, reason=f"no evidence: {error}")
+            self._say(node.name, f"no evidence: {error}")
+        else:
+            self._say(node.name, f"out of service; evidence is in {kept}")
+
+    def _say(self, name: str, what: str) -> None:
+        """Tell of a step that is no action on the machine."""
+        self._tell(ActionDecided, node=name, action="none", target=name, reason=what)
 
     def _write(self, name: str, case: Case | None) -> None:
         self._fleet.write(name, case)

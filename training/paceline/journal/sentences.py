@@ -115,6 +115,8 @@ def _of_fault(event: ev.AnyEvent) -> str:
             return f"Rank {event.slow_rank} on {event.slow_node} has needed {times} for {event.steps} steps."
         case ev.FaultClassified():
             return f"Fault classified: {_words(event.fault)} is {_words(event.fault_class)}."
+        case ev.ActionDecided(action="none"):
+            return f"{event.reason[:1].upper()}{event.reason[1:]}."
         case ev.ActionDecided():
             return f"Decided to {_words(event.action)}{_because(event.reason)}."
         case ev.ActionStarted():

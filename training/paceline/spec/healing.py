@@ -97,7 +97,7 @@ class Measurement(Record):
     everything but the speed may be compared. `fault` is what it means when it is too low, `detail` is for people."""
 
     test: str
-    instance_type: str | None
+    instance_type: str | None = None
     nodes: int
     payload: int  # bytes
     library: str

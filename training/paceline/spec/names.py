@@ -52,6 +52,9 @@ ENV_IMAGE_DIGEST = "PACELINE_IMAGE_DIGEST"
 HEALTH_DIRECTORY = "/run/paceline"
 SCRATCH_DIRECTORY = "/scratch"
 
+# How long before its end, by time limit or preemption, a Slurm job is told: for the current step and a last checkpoint.
+SLURM_NOTICE_SECONDS = 120
+
 # Environment of every process of a run.
 ENV_RUN_TOKEN = "PACELINE_RUN_TOKEN"
 

@@ -1,9 +1,22 @@
 # shellcheck shell=bash
-# check_node: prints what is wrong with the node, in a few words, or nothing. Takes about a second.
-# Sourced by prolog.sh and health.sh.
+# What is wrong with the node, and who says so to Slurm. Sourced by prolog.sh and health.sh.
 # shellcheck source=common.sh
 source /opt/paceline/bin/common
 
+# begins the reasons that these files give; those of the agent and the healer begin otherwise: they stay
+CHECKED="paceline node check:"
+
+# drain_reason: why the node is drained, or nothing
+drain_reason() {
+    scontrol show node "$(hostname -s)" | sed -n 's/^ *Reason=\(.*\) \[.*/\1/p'
+}
+
+# drain PROBLEMS: a reason that someone else gave stays
+drain() {
+    [ -n "$(drain_reason)" ] || scontrol update "nodename=$(hostname -s)" state=drain "reason=$CHECKED ${1//$'\n'/; }"
+}
+
+# check_node: prints what is wrong with the node, in a few words, or nothing. Takes about a second.
 check_node() {
     local found listed path version
     case "$PACELINE_FAMILY" in

@@ -4,10 +4,11 @@
 # shellcheck source=/dev/null
 source /etc/paceline/node.env
 
-# the binaries of the one Slurm that PCS has activated
+# the binaries of the one Slurm that PCS has activated; exported, as Slurm starts programs without a PATH
 for directory in /opt/aws/pcs/scheduler/slurm-*/bin; do
     PATH="$directory:$PATH"
 done
+export PATH
 
 # AWS_REGION from the instance metadata, version 2
 set_region() {

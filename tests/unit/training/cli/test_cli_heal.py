@@ -13,6 +13,8 @@ from typer.testing import CliRunner, Result
 
 from paceline.cli.main import app
 from paceline.heal.fleets.local import LocalFleet
+from paceline.journal.writer import Journal
+from paceline.spec.events import ActionDecided, ActionStarted
 from paceline.spec.healing import Case, Phase
 from paceline.spec.health import Action
 
@@ -96,6 +98,33 @@ def test_readmit_is_for_isolated_nodes(root: Path) -> None:
     assert "n0: not an isolated node" in refused.stderr
     assert heal("readmit", "n1", "--root", str(root)).exit_code == 0
     assert json.loads((root / "n1" / "case.json").read_text())["phase"] == "testing"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> str:
+    events = Journal(tmp_path, run="fleet", producer="controller")
+    for node in ("n1", "n2"):
+        events.emit(ActionDecided, node=node, action="none", target=node, reason=f"evidence of {node}")
+        events.emit(ActionStarted, node=node, action="reboot", target=node)
+    events.close()
+    return str(tmp_path)
+
+
+def test_history_tells_what_happened_to_a_node(journal: str) -> None:
+    shown = heal("history", "n1", "--journal", journal)
+    assert [line.split(maxsplit=3)[2:] for line in shown.stdout.splitlines()[1:]] == [
+        ["n1", "Evidence of n1."],
+        ["n1", "Began to reboot."],
+    ]
+    events = json.loads(heal("history", "--journal", journal, "-o", "json").stdout)
+    assert [event["node"] for event in events] == ["n1", "n1", "n2", "n2"]
+
+
+def test_history_of_a_node_that_nobody_told_of(journal: str) -> None:
+    refused = heal("history", "n3", "--journal", journal)
+    assert refused.exit_code == 1
+    assert "nothing is told of n3" in refused.stderr
+    assert "there is: n1, n2" in refused.stderr
 
 
 def test_a_fleet_that_cannot_be_reached_is_the_clusters_no() -> None:

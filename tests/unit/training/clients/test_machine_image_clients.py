@@ -41,3 +41,11 @@ def test_an_image_that_is_gone_is_told() -> None:
         answers.add_client_error("describe_images", "InvalidAMIID.NotFound", "does not exist")
         with pytest.raises(ClusterError, match="does not exist"):
             ec2.images(client, ["ami-0123456789abcdef0"])
+
+
+def test_switches_are_those_of_the_instances_that_ec2_tells_of() -> None:
+    client = boto3.client("ec2", **KEYS)
+    told = [{"InstanceId": "i-1", "NetworkNodes": ["nn-1", "nn-2", "nn-3"]}]
+    with Stubber(client) as answers:
+        answers.add_response("describe_instance_topology", {"Instances": told}, {"InstanceIds": ["i-1", "i-2"]})
+        assert ec2.switches(client, ["i-1", "i-2"]) == {"i-1": ("nn-1", "nn-2", "nn-3")}

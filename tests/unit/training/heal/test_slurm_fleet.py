@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from paceline.heal.fleets.slurm import SlurmFleet
-from paceline.spec.healing import Case, Order, Phase, Rung
+from paceline.spec.healing import Answer, Case, Measurement, Order, Phase, Rung
 from paceline.spec.health import Action, Finding, Result
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -55,8 +55,9 @@ def fleet(slurm: FakeSlurm) -> SlurmFleet:
     return SlurmFleet(slurm, machines=None, test_minutes=180)
 
 
-def case(*peers: str) -> Case:
+def case(*peers: str, boot: str | None = None) -> Case:
     return Case(
+        boot=boot,
         id="c",
         node="node1",
         finding=None,
@@ -149,3 +150,25 @@ def test_without_a_provider_slurm_reboots_and_nobody_replaces() -> None:
     healed.reboot(node)
     assert slurm.commands == [("reboot", {"node": "node1", "reason": "paceline: reboot"})]
     assert Action.REPLACE not in healed.capabilities
+
+
+@pytest.mark.parametrize(("told", "boot"), [(-3, "1790000000"), (3, "1790000000"), (90, "1790000090")])
+def test_a_boot_time_that_moves_by_seconds_is_the_same_boot(told: int, boot: str) -> None:
+    slurm = FakeSlurm()
+    healed = fleet(slurm)
+    healed.nodes()
+    healed.write("node1", case(boot="1790000000"))
+    slurm.nodes[0]["boot_time"]["number"] += told
+
+    assert healed.nodes()[0].boot == boot
+
+
+def test_an_answer_with_measurements_of_a_node_without_a_type_is_understood() -> None:
+    measured = Measurement(
+        test="fabric-pair", instance_type=None, nodes=2, payload=1, library="gloo", speed=1.0, fault="deep.fabric_slow"
+    )
+    answer = Answer(id="c.0.pair.0", result=Result.PASS, measurements=(measured,))
+    slurm = FakeSlurm()
+    note = answer.model_dump(mode="json", exclude_none=True)  # as the agent writes it
+    slurm.nodes[0]["comment"] = json.dumps({"paceline.dev/answer": note})
+    assert fleet(slurm).nodes()[0].answer == answer

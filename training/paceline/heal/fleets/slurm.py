@@ -22,6 +22,8 @@ _RESERVATION = "paceline-test-"
 _FREE = frozenset(("IDLE", "DOWN", "FUTURE", "UNKNOWN"))
 _SILENT = frozenset(("NOT_RESPONDING", "NO_RESPOND"))
 _CORDONED = frozenset(("DRAIN", "DOWN", "FAIL"))
+# slurmctld computes the boot time anew from the uptime in each registration: it moves by as long as that took to arrive
+_SAME_BOOT_SECONDS = 30
 
 
 class Slurm(Protocol):
@@ -132,16 +134,17 @@ class SlurmFleet:
         words = _words(item.get("state")) | _words(item.get("state_flags"))
         extra, comment = self._extra[item["name"]], _json(item.get("comment"))
         boot = _number(item.get("boot_time"))
+        case = read_case(item["name"], extra.get(ANNOTATION_CASE))
         silent = bool(words & _SILENT) or ("DOWN" in words and not boot)
         return Node(
             name=item["name"],
             machine=item.get("instance_id") or None,
-            boot=str(boot) if boot else None,
+            boot=_boot(boot, case),
             silent_since=_time(item.get("reason_changed_at")) if silent else None,
             cordoned=bool(words & _CORDONED),
             busy=not words & _FREE,
             findings=read_findings(item["name"], comment.get(ANNOTATION_FINDINGS)),
-            case=read_case(item["name"], extra.get(ANNOTATION_CASE)),
+            case=case,
             answer=read_answer(comment.get(ANNOTATION_ANSWER)),
         )
 
@@ -155,6 +158,14 @@ def _words(state: Any) -> frozenset[str]:
 def _number(value: Any) -> int:
     """Numbers are objects with a `number` since Slurm 23.02; 0 for what is not set."""
     return int((value.get("number") if isinstance(value, Mapping) else value) or 0)
+
+
+def _boot(time: int, case: Case | None) -> str | None:
+    """The name of a boot: the one that its case has written down, as long as it is that one."""
+    before = case.boot if case else None
+    if before is not None and before.isdecimal() and abs(time - int(before)) < _SAME_BOOT_SECONDS:
+        return before
+    return str(time) if time else None
 
 
 def _time(value: Any) -> datetime:

@@ -7,11 +7,9 @@ import sys
 from pathlib import Path
 
 from paceline.spec.job import JobSpec
+from paceline.spec.names import SLURM_NOTICE_SECONDS
 
 SCRIPT_NAME = "job.sbatch"
-
-# Before the time limit, or a preemption: the seconds for the current step and a last checkpoint (Timeouts.drain is 60).
-_NOTICE_SECONDS = 120
 
 _SCRIPT = """\
 #!/bin/bash
@@ -49,7 +47,7 @@ def script(job: JobSpec, directory: Path) -> str:
         nodes=job.nodes,
         spares=job.spares,
         all_nodes=job.nodes + job.spares,
-        notice=_NOTICE_SECONDS,
+        notice=SLURM_NOTICE_SECONDS,
         directory=directory.absolute(),
         python=shlex.quote(sys.executable),
         place=shlex.quote(str(directory.absolute())),
