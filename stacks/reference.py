@@ -30,7 +30,7 @@ STACKS: Mapping[str, tuple[str, ...]] = {
     "access": ("Foundation",),
     "observability": ("Observability",),
     "governance": ("Governance",),
-    "delivery": ("Delivery",),
+    "delivery": ("Delivery", "Observability"),
 }
 INTRODUCTION = """\
 # Every parameter
