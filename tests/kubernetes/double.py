@@ -25,7 +25,7 @@ _PATH = re.compile(
 )
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 # by what the entries of a list are known to a strategic merge: the API's types say so
-_KEYS = {"taints": "key", "conditions": "type", "addresses": "type"}
+_KEYS = {"conditions": "type", "addresses": "type"}
 
 
 class _RefusedError(Exception):

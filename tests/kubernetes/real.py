@@ -104,6 +104,7 @@ def real(place: Path) -> Iterator[Real]:
             "service-cluster-ip-range": "10.0.0.0/24",
             "cert-dir": place / "certificates",
             "token-auth-file": place / "tokens.csv",
+            "allow-privileged": "true",  # as EKS: the agent is
             "authorization-mode": "RBAC",
             "service-account-issuer": "https://paceline.test",
             "service-account-key-file": place / "key.pem",

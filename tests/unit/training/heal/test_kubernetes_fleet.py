@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,7 +32,7 @@ def pod_object(name: str, node: str, **metadata: Any) -> dict[str, Any]:
 
 
 class FakeApi:
-    """An API server with nodes and pods: strategic merge of annotations and taints, as the real one does it."""
+    """An API server with nodes and pods: strategic merge of annotations, as the real one does it."""
 
     def __init__(self) -> None:
         self.nodes = {name: node_object(name) for name in ("node-a", "node-b")}
@@ -50,11 +50,10 @@ class FakeApi:
             node["metadata"]["annotations"].pop(key, None)
             if value is not None:
                 node["metadata"]["annotations"][key] = value
-        spec = dict(body.get("spec", {}))
-        for taint in spec.pop("taints", []):
-            kept = [t for t in node["spec"].get("taints", []) if t["key"] != taint["key"]]
-            node["spec"]["taints"] = kept + ([] if "$patch" in taint else [taint])
-        node["spec"].update(spec)
+
+    def edit_node(self, name: str, edit: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        edit(self.nodes[name])
+        return self.nodes[name]
 
     def create(self, path: str, body: Mapping[str, Any]) -> None:
         name = body["metadata"]["name"]

@@ -4,10 +4,11 @@ respects disruption budgets. Machines are rebooted and given back through their 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from paceline.clients.kubernetes import set_taint
 from paceline.heal.fleets.base import Machines, Node
 from paceline.heal.fleets.notes import parsed, read_answer, read_case, read_findings
 from paceline.spec.errors import ClusterError
@@ -43,6 +44,10 @@ class Api(Protocol):
 
     def create(self, path: str, body: Mapping[str, Any]) -> None: ...
 
+    def edit_node(self, name: str, edit: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Change a node by a function of the newest object, again when somebody else was faster."""
+        ...
+
 
 class KubernetesFleet:
     """The accelerator nodes of `team`. Without `machines` a sick node can only be kept out."""
@@ -70,8 +75,12 @@ class KubernetesFleet:
         self._annotate(node, ANNOTATION_CASE, case.model_dump_json(exclude_none=True) if case else None)
 
     def cordon(self, node: str, reason: str) -> None:
-        taint = {"key": TAINT_UNHEALTHY, "value": "healing", "effect": "NoSchedule"}
-        self._api.patch(f"/api/v1/nodes/{node}", {"spec": {"unschedulable": True, "taints": [taint]}})
+        # not by a patch: taints have no merge key in the API, and a patch would replace those of others
+        def edit(item: dict[str, Any]) -> None:
+            set_taint(item, TAINT_UNHEALTHY, "healing", "NoSchedule")
+            item["spec"]["unschedulable"] = True
+
+        self._api.edit_node(node, edit)
 
     def drain(self, node: str) -> None:
         refused = None
@@ -96,8 +105,12 @@ class KubernetesFleet:
         self._provider(node).replace(node.machine or "")
 
     def readmit(self, node: str) -> None:
-        gone = [{"$patch": "delete", "key": key} for key in (TAINT_UNHEALTHY, TAINT_UNTESTED)]
-        self._api.patch(f"/api/v1/nodes/{node}", {"spec": {"unschedulable": None, "taints": gone}})
+        def edit(item: dict[str, Any]) -> None:
+            taints = item["spec"].get("taints") or []
+            item["spec"]["taints"] = [t for t in taints if t["key"] not in (TAINT_UNHEALTHY, TAINT_UNTESTED)]
+            item["spec"].pop("unschedulable", None)
+
+        self._api.edit_node(node, edit)
 
     def resize(self, nodes: int) -> bool:
         return self._machines.resize(nodes) if self._machines else False
