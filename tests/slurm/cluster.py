@@ -140,15 +140,22 @@ class Cluster:
             self.stop(name)
         for item in self.show("reservations")["reservations"]:
             self.run("scontrol", "delete", f"reservation={item['name']}")
+        self.until(lambda: all(self._is_on(node) for node in self.nodes), "the nodes do not come up")
         for node in self.nodes:
-            if node in self.daemons and self.daemons[node].poll() is not None:
-                self._off(node)
-            if node not in self.daemons:
-                self.boot(node)
-            self.mend(node)
-            self.run("rm", "-f", PLANTED, node=node)
             self.run("scontrol", "update", f"nodename={node}", "extra=", "comment=")
-        self.until(lambda: all(self._returned(node) for node in self.nodes), "the nodes do not become idle")
+        self.until(
+            lambda: all(self._is_on(node) and self._returned(node) for node in self.nodes),
+            "the nodes do not become idle",
+        )
+
+    def _is_on(self, node: str) -> bool:
+        """On, on the network, and as it was made; a reboot that was ordered before may still turn it off."""
+        if node in self.daemons and self.daemons[node].poll() is not None:
+            self._off(node)
+        if node not in self.daemons:
+            self.boot(node)
+        self.mend(node)
+        return self.run("sh", "-c", f"rm -f {PLANTED} && echo clean", node=node, check=False) == "clean\n"
 
     def _returned(self, node: str) -> bool:
         state = self.states()[node]
