@@ -155,6 +155,8 @@ class Cluster:
         if node not in self.daemons:
             self.boot(node)
         self.mend(node)
+        if self._machine(node) is None:
+            return False
         return self.run("sh", "-c", f"rm -f {PLANTED} && echo clean", node=node, check=False) == "clean\n"
 
     def _returned(self, node: str) -> bool:
