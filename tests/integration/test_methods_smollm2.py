@@ -1,5 +1,5 @@
 """Every method on real weights: what it has not seen is answered better, or preferred; and transformers speaks what was
-learned. In small; the guide's table (docs/guides/fine-tune-on-your-documents.md) holds longer runs."""
+learned. The guide's table (docs/guides/fine-tune-on-your-documents.md) holds what it measured."""
 
 from __future__ import annotations
 
