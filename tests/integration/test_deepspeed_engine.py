@@ -93,7 +93,7 @@ def test_a_run_on_two_nodes_heals_from_a_kill(tmp_path: Path) -> None:
     run = subprocess.Popen([*command, "--nodes", "2", *settings], cwd=tmp_path, env=environment)
     journal = tmp_path / "runs" / "debug-llama" / "journal"
     deadline = time.monotonic() + SECONDS
-    while not steps(journal):
+    while max(steps(journal), default=0) < 2:  # then memory holds the first, twice
         assert run.poll() is None and time.monotonic() < deadline
         time.sleep(0.5)
     os.kill(oldest_worker(tmp_path), signal.SIGKILL)

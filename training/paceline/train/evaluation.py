@@ -68,10 +68,12 @@ class Evaluation:
         if trainer.step == 0:
             self._evaluate(trainer.step)
 
+    def is_due(self, step: int) -> bool:
+        """Whether the state after `step` is evaluated."""
+        return step % self._recipe.evaluation.every == 0 or step == self._recipe.schedule.steps
+
     def after_step(self, trainer: TrainerState) -> TrainerState:
-        """`trainer`, with the loss of its state if it is evaluated; equal on all ranks."""
-        if trainer.step % self._recipe.evaluation.every and trainer.step != self._recipe.schedule.steps:
-            return trainer
+        """`trainer`, with the loss of its state; equal on all ranks."""
         return trainer.model_copy(update={"held_out_loss": self._evaluate(trainer.step)})
 
     def _evaluate(self, step: int) -> float:

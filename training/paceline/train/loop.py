@@ -49,6 +49,8 @@ class Evaluator(Protocol):
 
     def begin(self, trainer: TrainerState) -> None: ...
 
+    def is_due(self, step: int) -> bool: ...
+
     def after_step(self, trainer: TrainerState) -> TrainerState: ...
 
 
@@ -155,6 +157,10 @@ class TrainingLoop:
             next_index=batch.first_index + batch.count,
             ledger=advance(trainer.ledger, step=step, first_index=batch.first_index, count=batch.count, digest=digest),
         )
+        last, waited_for_durable = stop or trainer.step == recipe.schedule.steps, self._was_persisted
+        evaluation = self._evaluation_after(trainer.step)
+        if evaluation is None:
+            self._save(trainer, last=last)  # before anybody waits for the figures of the step
         loss, gradient_norm = out.loss.result(), out.gradient_norm.result()
         own = out.compute_seconds.result() if out.compute_seconds is not None else 0.0
         if self._rank == 0:
@@ -173,9 +179,9 @@ class TrainingLoop:
                 seconds=finished - started,
                 data_seconds=data_seconds,
                 compute_seconds=own,
-                stall_seconds=0.0 if self._was_persisted else self._stall_seconds,
-                persisted=int(self._was_persisted),
-                persist_stall_seconds=self._stall_seconds if self._was_persisted else 0.0,
+                stall_seconds=0.0 if waited_for_durable else self._stall_seconds,
+                persisted=int(waited_for_durable),
+                persist_stall_seconds=self._stall_seconds if waited_for_durable else 0.0,
             )
         )
         if self._speaks:
@@ -194,9 +200,9 @@ class TrainingLoop:
                 metrics={name: metric.result() for name, metric in out.metrics.items()},
             )
         aside = time.perf_counter()
-        if self._evaluation is not None:
-            trainer = self._evaluation.after_step(trainer)  # before its snapshot, which then tells of it
-        self._save(trainer, last=stop or trainer.step == recipe.schedule.steps)
+        if evaluation is not None:
+            trainer = evaluation.after_step(trainer)  # before its snapshot, which then tells of it
+            self._save(trainer, last=last)
         if self._callbacks:
             figures = StepFigures(
                 loss=loss,
@@ -209,6 +215,10 @@ class TrainingLoop:
             for callback in self._callbacks:
                 callback.after_step(trainer, figures)
         return trainer, stop, finished + time.perf_counter() - aside
+
+    def _evaluation_after(self, step: int) -> Evaluator | None:
+        is_due = self._evaluation is not None and self._evaluation.is_due(step)
+        return self._evaluation if is_due else None
 
     def _save(self, trainer: TrainerState, *, last: bool) -> None:
         """Begin the snapshot of a step that is done, and say so."""

@@ -47,6 +47,7 @@ class World:
 
     def __init__(self, directory: Path, steps: int = 6, persist_every: int = 4, keep_best: int = 0) -> None:
         self.diary: list[str] = []
+        self.told_before: dict[int, int] = {}
         self.persisted: list[int] = []
         self.losses: dict[int, float | None] = {}
         self.progress = Progress(os.memfd_create("test-progress"))
@@ -121,6 +122,7 @@ class World:
     # the snapshots
     def begin(self, trainer: TrainerState, *, persist: bool) -> None:
         self.diary.append(f"snapshot {trainer.step}")
+        self.told_before[trainer.step] = max((e.step for e in self.events() if isinstance(e, StepFinished)), default=0)
         self.persisted += [trainer.step] if persist else []
         self.ledger = trainer.ledger
         self.losses[trainer.step] = trainer.held_out_loss
@@ -259,11 +261,12 @@ class Judge:
     def begin(self, trainer: TrainerState) -> None:
         self._world.diary.append(f"judge begins at {trainer.step}")
 
+    def is_due(self, step: int) -> bool:
+        return step % 3 == 0
+
     def after_step(self, trainer: TrainerState) -> TrainerState:
         if trainer.step == self._fatal:
             raise OSError("killed")
-        if trainer.step % 3:
-            return trainer
         self._world.diary.append(f"judge {trainer.step}")
         return trainer.model_copy(update={"held_out_loss": 1.0 / trainer.step})
 
@@ -274,6 +277,11 @@ def test_a_state_is_evaluated_before_its_snapshot_which_tells_of_it(world: World
     assert world.diary[0] == "judge begins at 0"
     assert world.diary[world.diary.index("update 3") :][1:4] == ["judge 3", "snapshot 3", "done 3"]
     assert world.persisted == [4, 6]
+
+
+def test_a_step_is_told_when_its_snapshot_has_begun_unless_that_waits_for_an_evaluation(world: World) -> None:
+    world.train(evaluation=Judge(world))
+    assert world.told_before == {1: 0, 2: 1, 3: 3, 4: 3, 5: 4, 6: 6}
 
 
 def test_a_fault_during_an_evaluation_leaves_no_state_that_was_not_evaluated(tmp_path: Path) -> None:
