@@ -22,9 +22,19 @@ _GPUS = "p5.48xlarge"
 _POLICY = Path(__file__).parent / "policy.yaml"
 
 
-def tell(record_property: Callable[[str, object], None], what: str, seconds: float) -> None:
-    record_property(f"{what}, s", round(seconds, 2))
-    sys.stderr.write(f"\n{what}: {seconds:.1f} s\n")
+Start = Callable[..., Run]
+Tell = Callable[[str, float], None]
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Say how long something took, on the terminal and in the report."""
+
+    def say(what: str, seconds: float) -> None:
+        record_property(f"{what}, s", round(seconds, 2))
+        sys.stderr.write(f"\n{what}: {seconds:.1f} s\n")
+
+    return say
 
 
 def heal(cluster: Cluster, directory: Path) -> None:
@@ -46,10 +56,7 @@ def history(cluster: Cluster, directory: Path, node: str) -> list[str]:
 
 
 def test_three_faults_cost_three_spares_and_no_requeue(
-    cluster: Cluster,
-    start: Callable[..., Run],
-    tmp_path: Path,
-    record_property: Callable[[str, object], None],
+    cluster: Cluster, start: Start, tmp_path: Path, tell: Tell
 ) -> None:
     run = start(2, 3)
     run.trains(_WARM_STEPS)
@@ -57,20 +64,20 @@ def test_three_faults_cost_three_spares_and_no_requeue(
     sick = run.victim
     watched = Watched(cluster, sick, tmp_path / "host", _GPUS)
     since = watched.lose_a_gpu()
-    tell(record_property, "XID 79 to the next new step", run.seconds_to_next_step(1, since))
+    tell("XID 79 to the next new step", run.seconds_to_next_step(1, since))
     assert sick not in run.generation.ranks and run.generation.restore_from == "memory"
     cluster.until(lambda: cluster.states()[sick] in ("drng", "drain"), f"{sick} was not drained")
 
     run.trains(_WARM_STEPS, 1)
     dead, since = run.victim, time.time()
     cluster.kill(dead)
-    tell(record_property, "a node's death to the next new step", run.seconds_to_next_step(2, since))
+    tell("a node's death to the next new step", run.seconds_to_next_step(2, since))
     assert dead not in run.generation.ranks and run.generation.restore_from == "memory"
 
     run.trains(_WARM_STEPS, 2)
     lonely, since = run.victim, time.time()
     cluster.cut(lonely)
-    tell(record_property, "a cut cable to the next new step", run.seconds_to_next_step(3, since))
+    tell("a cut cable to the next new step", run.seconds_to_next_step(3, since))
     assert lonely not in run.generation.ranks and run.generation.restore_from == "memory"
 
     assert cluster.job_state(run.job) == "RUNNING"
@@ -82,10 +89,7 @@ def test_three_faults_cost_three_spares_and_no_requeue(
 
 
 def test_a_full_disk_costs_a_spare_and_the_node_comes_back_when_it_is_proven(
-    cluster: Cluster,
-    start: Callable[..., Run],
-    tmp_path: Path,
-    record_property: Callable[[str, object], None],
+    cluster: Cluster, start: Start, tmp_path: Path, tell: Tell
 ) -> None:
     heal(cluster, tmp_path)
     run = start(2, 1)
@@ -98,7 +102,6 @@ def test_a_full_disk_costs_a_spare_and_the_node_comes_back_when_it_is_proven(
     watched = Watched(cluster, sick, tmp_path / "host")
     since = watched.finds("host.disk_full")
     tell(
-        record_property,
         "a full disk, once the agent has seen it, to the next new step",
         run.seconds_to_next_step(1, since),
     )
@@ -112,7 +115,7 @@ def test_a_full_disk_costs_a_spare_and_the_node_comes_back_when_it_is_proven(
     cluster.reboots(sick)
     watched.begin()
     cluster.until(lambda: cluster.states()[sick] == "idle", f"{sick} was not given back", 240)
-    tell(record_property, "a full disk to the node's return, reboot and tests included", time.time() - since)
+    tell("a full disk to the node's return, reboot and tests included", time.time() - since)
     steps = history(cluster, tmp_path, sick)
     assert steps[0].startswith("Fault detected: host.disk full: ")
     assert steps[2].startswith("Out of service; evidence is in file://")
@@ -126,10 +129,7 @@ def test_a_full_disk_costs_a_spare_and_the_node_comes_back_when_it_is_proven(
 
 
 def test_a_health_check_that_hangs_moves_nothing_and_delays_no_fault(
-    cluster: Cluster,
-    start: Callable[..., Run],
-    tmp_path: Path,
-    record_property: Callable[[str, object], None],
+    cluster: Cluster, start: Start, tmp_path: Path, tell: Tell
 ) -> None:
     heal(cluster, tmp_path)
     run = start(2, 1)
@@ -145,7 +145,6 @@ def test_a_health_check_that_hangs_moves_nothing_and_delays_no_fault(
 
     since = watched.lose_a_gpu()
     tell(
-        record_property,
         "XID 79 beside a health check that hangs, to the next new step",
         run.seconds_to_next_step(1, since),
     )
@@ -156,10 +155,7 @@ def test_a_health_check_that_hangs_moves_nothing_and_delays_no_fault(
 
 
 def test_without_a_spare_the_healer_takes_the_node_and_the_job_is_requeued(
-    cluster: Cluster,
-    start: Callable[..., Run],
-    tmp_path: Path,
-    record_property: Callable[[str, object], None],
+    cluster: Cluster, start: Start, tmp_path: Path, tell: Tell
 ) -> None:
     heal(cluster, tmp_path)
     run = start(2, 0, "--min-nodes", "2")
@@ -169,7 +165,6 @@ def test_without_a_spare_the_healer_takes_the_node_and_the_job_is_requeued(
     watched = Watched(cluster, sick, tmp_path / "host", _GPUS)
     since = watched.lose_a_gpu()
     tell(
-        record_property,
         "XID 79 without a spare, requeue included, to the next new step",
         run.seconds_to_next_step(1, since),
     )
@@ -178,22 +173,18 @@ def test_without_a_spare_the_healer_takes_the_node_and_the_job_is_requeued(
     assert "nvidia.xid.79" in evidence(tmp_path)
 
 
-def test_the_loss_of_the_first_node_is_a_requeue(
-    cluster: Cluster, start: Callable[..., Run], record_property: Callable[[str, object], None]
-) -> None:
+def test_the_loss_of_the_first_node_is_a_requeue(cluster: Cluster, start: Start, tell: Tell) -> None:
     run = start(2, 1)
     run.trains(10)
 
     first, since = cluster.show("job", str(run.job))["jobs"][0]["batch_host"], time.time()
     cluster.kill(first)
-    tell(record_property, "the first node's death, requeue included, to the next new step", run.resumes(since))
+    tell("the first node's death, requeue included, to the next new step", run.resumes(since))
     assert first not in run.generation.ranks and run.generation.restore_from == "manifest"
     assert run.requeued == 1
 
 
-def test_before_its_time_is_over_a_run_saves_itself_and_is_requeued(
-    cluster: Cluster, start: Callable[..., Run]
-) -> None:
+def test_before_its_time_is_over_a_run_saves_itself_and_is_requeued(cluster: Cluster, start: Start) -> None:
     run = start(2, 0)
     run.trains(3)
 
