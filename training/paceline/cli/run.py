@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,6 +47,14 @@ def run(
     min_nodes: Annotated[
         int | None, typer.Option(min=1, help="How far it may shrink without spares; half of --nodes if not given.")
     ] = None,
+    lend: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="What spares work at until they are needed; it may be ended at any time. It is run as it stands, by no"
+            " shell.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option("--workers-per-node", min=1, help="Ranks of each node; as the recipe says, or 1, if not given."),
@@ -81,7 +90,7 @@ def run(
     from paceline.journal.trackers.registry import create
     from paceline.launch.job import RunRequest, render
     from paceline.launch.local.drive import drive
-    from paceline.launch.local.machine import check
+    from paceline.launch.local.machine import check, check_borrower
     from paceline.launch.local.run import LocalRun
     from paceline.launch.slurm.script import script
     from paceline.launch.slurm.submit import SlurmRun
@@ -92,8 +101,11 @@ def run(
     if dry_run and place_given is Place.LOCAL:
         raise ParameterError("--dry-run: a local run has no script", "give --on slurm; `paceline plan` shows the rest")
     resolved = load(recipe, overrides or ())
+    borrower = None if lend is None else _words(lend)
     if place_given is Place.LOCAL:
         check(resolved.recipe)
+        if borrower is not None:
+            check_borrower(borrower)
     trackers = [create(name) for name in track or ()]
     place = directory or Path("runs") / resolved.recipe.name
     request = RunRequest(
@@ -105,6 +117,7 @@ def run(
         spares=spares,
         workers_per_node=workers or resolved.recipe.platform.processes_per_node or 1,
         min_nodes=min_nodes,
+        lend=borrower,
         graphs=graphs,
     )
     job = render(request, place)
@@ -136,6 +149,19 @@ def run(
     shown = {"final_loss", "tokens_per_second", "mfu", "ledger", "evaluations"}
     result = {"run": job.run, "outcome": finished.outcome, "step": finished.step, "directory": str(place)}
     print_json_line(result | figures.model_dump(mode="json", include=shown))
+
+
+def _words(command: str) -> tuple[str, ...]:
+    """The words of `--lend`, as a shell would read them."""
+    from paceline.spec.errors import ParameterError
+
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as cause:
+        raise ParameterError(f"--lend {command}: {cause}", "close every quote that it opens") from cause
+    if not words:
+        raise ParameterError("--lend: there is no command in it", "give one, or leave --lend out")
+    return words
 
 
 def _documentation() -> Path:

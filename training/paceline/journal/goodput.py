@@ -85,8 +85,11 @@ class Ledger:
 
     @property
     def goodput_reserved(self) -> float:
-        """Productive time over what the run held: the same with the spares' idle time as a cost."""
-        return self.by_activity()[Activity.PRODUCTIVE] / self.reserved if self.reserved else 0.0
+        """Productive time over what the run held for itself: the same with the spares' idle time as a cost. While a
+        spare was lent, others had the use of it."""
+        totals = self.by_activity()
+        held = self.reserved - totals[Activity.LENT]
+        return totals[Activity.PRODUCTIVE] / held if held else 0.0
 
 
 def ledger(events: Sequence[AnyEvent]) -> Ledger:

@@ -21,6 +21,8 @@ from paceline.spec.events import (
     GraphsCompiled,
     RunFinished,
     RunStarted,
+    SpareLent,
+    SpareReturned,
     StepFinished,
 )
 
@@ -38,6 +40,8 @@ _NOTABLE = (
     FaultInjected,
     FaultDetected,
     ActionDecided,
+    SpareLent,
+    SpareReturned,
 )
 
 

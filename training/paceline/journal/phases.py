@@ -14,11 +14,16 @@ from paceline.spec.events import (
     MembershipChanged,
     PhaseChanged,
     RunStarted,
+    SpareLent,
+    SpareReturned,
     StepFinished,
 )
 
 # Before its first step in a later generation, a member that says one of these is only on its way there.
 _ON_THE_WAY = (Activity.INITIALISE, Activity.PRODUCTIVE, Activity.IDLE_RESERVED)
+
+# The phases that an event ends which is no `phase.changed`.
+_ENDED_BY = {CheckpointRestored: Activity.RESTORE, SpareReturned: Activity.LENT}
 
 
 def paint_phases(timelines: Mapping[str, Timeline], events: Sequence[AnyEvent], past: History) -> None:
@@ -109,7 +114,9 @@ class _State:
             self.phase, self.reason = event.activity, event.cause
         elif isinstance(event, StepFinished):
             self.phase, self.reason, self.restarting = Activity.PRODUCTIVE, None, None
-        elif isinstance(event, CheckpointRestored) and self.phase is Activity.RESTORE:
+        elif isinstance(event, SpareLent):
+            self.phase, self.reason = Activity.LENT, None
+        elif type(event) in _ENDED_BY and self.phase is _ENDED_BY[type(event)]:
             self.phase = None
 
     def _change(self, state: str, reason: str) -> None:

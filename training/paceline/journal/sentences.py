@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from paceline.journal.units import counted, duration, share, size
 from paceline.spec import events as ev
 
@@ -48,7 +50,7 @@ def sentence(event: ev.AnyEvent) -> str:
         case ev.MembershipChanged():
             return f"{_STANDING[event.state]}{_because(event.reason)}."
         case _:
-            return _of_checkpoint(event) or _of_graphs(event) or _of_fault(event)
+            return _of_checkpoint(event) or _of_graphs(event) or _of_spare(event) or _of_fault(event)
 
 
 def _of_checkpoint(event: ev.AnyEvent) -> str | None:
@@ -92,6 +94,20 @@ def _of_graphs(event: ev.AnyEvent) -> str | None:
             return f"Of {counted(event.expected, 'graph')} compiled ahead {hit}and {event.missed:,} missing."
         case ev.CompileMissed():
             return f"Graph {event.module} was not compiled ahead: compiled on the way to step {event.step:,}."
+        case _:
+            return None
+
+
+def _of_spare(event: ev.AnyEvent) -> str | None:
+    match event:
+        case ev.SpareLent():
+            return f"Lent meanwhile: {shlex.join(event.command)}."
+        case ev.SpareReturned(reclaim_seconds=float(reclaim)):
+            return f"Reclaimed in {duration(reclaim)}, after {duration(event.seconds)}."
+        case ev.SpareReturned():
+            return (
+                f"No longer lent: the command {event.outcome} after {duration(event.seconds)}{_because(event.reason)}."
+            )
         case _:
             return None
 

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,8 +40,8 @@ _KINDS = {None: "text", "sft": "conversations", "dpo": "preferences"}
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:
     """What a person asks for. `dataset` and `checkpoints` are places that an object store can open; `min_nodes` is how
-    far the run may shrink, half of `nodes` if None; `graphs` where compiled graphs are kept, beside the checkpoints if
-    None."""
+    far the run may shrink, half of `nodes` if None; `lend` the command that spares work at meanwhile; `graphs` where
+    compiled graphs are kept, beside the checkpoints if None."""
 
     name: str
     recipe: Resolved
@@ -50,6 +51,7 @@ class RunRequest:
     spares: int
     workers_per_node: int = 1
     min_nodes: int | None = None
+    lend: tuple[str, ...] | None = None
     graphs: str | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
 
@@ -84,6 +86,7 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
         recipe_sha256=request.recipe.sha256,
         nodes=request.nodes,
         spares=request.spares,
+        lend=_lend(request),
         fewer_nodes=_fewer_nodes(request),
         workers_per_node=request.workers_per_node,
         dataset=dataset.uri,
@@ -121,6 +124,15 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
             "choose a directory that you may write to",
         ) from cause
     return job
+
+
+def _lend(request: RunRequest) -> tuple[str, ...] | None:
+    """What spares do meanwhile, if there are any."""
+    if request.lend is not None and not request.spares:
+        raise LaunchError(
+            f"--lend {shlex.join(request.lend)}: this run has no spare to lend", "give --spares 1, or more"
+        )
+    return request.lend
 
 
 def _graphs(request: RunRequest) -> str | None:

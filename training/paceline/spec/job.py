@@ -42,6 +42,9 @@ class JobSpec(Record):
     recipe_sha256: str
     nodes: int = Field(ge=1)
     spares: int = Field(default=0, ge=0)
+    lend: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="command that a node works at for others while it is a spare"
+    )
     fewer_nodes: tuple[int, ...] = Field(
         default=(), description="numbers of nodes that the run may shrink to when no spare is left, largest first"
     )

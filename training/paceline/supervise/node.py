@@ -26,6 +26,7 @@ from paceline.supervise.fork_server import ForkServer
 from paceline.supervise.health_socket import hear_health
 from paceline.supervise.inspector import Inspector
 from paceline.supervise.lease import Lease
+from paceline.supervise.lending import GRACE_SECONDS, Loan
 from paceline.supervise.memory import NodeMemory, is_snapshot
 from paceline.supervise.persist import Persister
 from paceline.supervise.process import die_with_parent, guarded
@@ -76,15 +77,14 @@ class NodeSupervisor:
         self._adopting: asyncio.Task[None] | None = None
         self._spawning: asyncio.Task[None] | None = None
         self._inspector = Inspector(node, self._line.report_soon)
+        self._loan = Loan(self.job, node, directory, self.journal)
         self._pause: int | None = None
         self._persist_every: int | None = None
-        self._leaving = False
-        self._stopping = False
+        self._leaving = self._stopping = False
         self._failure: Failure | None = None
-        self._unfit: Finding | None = None
         self._unpromoted: Failure | None = None
-        self._staged = False
-        self._ended = False
+        self._unfit: Finding | None = None
+        self._staged = self._ended = False
 
     async def run(self) -> None:
         """Until the coordinator says that this node may go, or a second SIGTERM; the first asks to be replaced."""
@@ -96,12 +96,14 @@ class NodeSupervisor:
         reporting = guarded(self._line.keep())
         hearing = guarded(hear_health(self._health_socket, self._health_says))
         watching = guarded(self.lease.watch(self._stop_unheard))
+        lending = guarded(self._loan.keep(self.status))
         await self._left.wait()
         self._replicator.stop()
         self._inspector.stop()
-        for task in (staging, reporting, hearing, watching, self._adopting):
+        for task in (staging, reporting, hearing, watching, lending, self._adopting):
             if task is not None:
                 task.cancel()
+        await self._loan.reclaim(grace=GRACE_SECONDS)
         await self._forks.close()
         if self._spawning is not None:
             await asyncio.wait([self._spawning])  # half a crew could not be buried
@@ -301,12 +303,16 @@ class NodeSupervisor:
             self._phase(Activity.IDLE_RESERVED)
             self._line.report_soon()
             return
+        self._loan.recall()
         self._phase(Activity.INITIALISE if assignment.cause == STARTING else Activity.RESTART, assignment.cause)
         try:
             segments = await asyncio.to_thread(self._bring_state, assignment, member.first_rank)
         except (peer.PeerError, OSError) as error:
             # its holder is gone too, as the coordinator will see in a moment: it will choose again
             self._unpromoted = Failure.of(error).model_copy(update={"message": f"restore from memory: {error}"})
+            segments = []
+        if segments and (kept := await self._loan.reclaim()):  # the devices are free before the workers build
+            self._failure = self._unpromoted = kept
             segments = []
         if assignment is not self._following:
             self._unpromoted = None

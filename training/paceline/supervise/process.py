@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
@@ -13,18 +14,28 @@ from pathlib import Path
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _TASKS: set[asyncio.Task[None]] = set()
 
 
-def die_with_parent(parent_pid: int) -> None:
-    """Ask the kernel to kill this process when its parent ends, however it ends; exit now if it already has.
+def die_with_parent(parent_pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Ask the kernel to kill this process when its parent ends, however it ends, or to send it `number` then; exit now
+    if it already has.
 
     Linux only; elsewhere the channel's end (link.py) has to do.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent_pid:
         os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant of this process whose own parent ends, whatever group or session it is in.
+
+    Linux only.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def guarded(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -55,6 +66,16 @@ def children(pid: int) -> list[int]:
     return [int(number) for number in numbers if process_state(int(number)) not in ("Z", "X", None)]
 
 
+def descendants(pid: int) -> list[int]:
+    """All processes that descend from process `pid` now, those that only wait to be reaped among them."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # it ended while we looked
+            for child in map(int, path.read_text().split()):
+                found += [child, *descendants(child)]
+    return found
+
+
 def process_state(pid: int) -> str | None:
     """The kernel's letter for the process: R runs, S sleeps, D waits for a device, T is stopped; None: it is gone."""
     try:
@@ -64,15 +85,15 @@ def process_state(pid: int) -> str | None:
     return stat.rpartition(")")[2].split()[0]
 
 
-def living_members(group: int) -> list[int]:
-    """The processes of process group `group` that still run; those that only wait to be reaped do not count."""
+def living_members(session: int) -> list[int]:
+    """The processes of `session` that still run; those that only wait to be reaped do not count."""
     living = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # after the command's closing parenthesis: state, parent, group
-            state, _, process_group = stat.read_text().rpartition(")")[2].split()[:3]
+            # after the command's closing parenthesis: state, parent, group, session
+            state, _, _, of = stat.read_text().rpartition(")")[2].split()[:4]
         except OSError:
             continue  # it ended while we looked
-        if int(process_group) == group and state not in ("Z", "X"):
+        if int(of) == session and state not in ("Z", "X"):
             living.append(int(stat.parent.name))
     return living

@@ -1,7 +1,8 @@
-"""Whether this machine can run a recipe: asked before anything is started."""
+"""Whether this machine can do what a run asks of it: asked before anything is started."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,3 +23,12 @@ def check(recipe: Recipe, root: Path = Path("/")) -> None:
             "train on what it has: --set accelerator=cpu",
         )
     require(recipe.engine)
+
+
+def check_borrower(command: tuple[str, ...]) -> None:
+    """LaunchError when what spares are to work at is no command here."""
+    if shutil.which(command[0]) is None:
+        raise LaunchError(
+            f"--lend {command[0]}: there is no such command on this machine",
+            "give one that is on the PATH, or its path; nothing is read by a shell, so an alias or a pipe is none",
+        )

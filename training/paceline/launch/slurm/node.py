@@ -25,6 +25,7 @@ from paceline.spec.names import (
     HEALTH_SOCKET,
     SCRATCH_DIRECTORY,
 )
+from paceline.supervise.lending import LOG_NAME as LENT_LOG
 from paceline.supervise.node import NodeSupervisor
 from paceline.supervise.process import guarded
 
@@ -44,9 +45,9 @@ def main() -> None:
     # by the number of the job: what an earlier start of it staged here is used again
     local = _scratch() / f"paceline-{job.run}-{number}-{node}"
     local.mkdir(parents=True, exist_ok=True)
-    log = local / WORKERS_LOG
-    if not log.is_symlink():
-        log.symlink_to(directory / "nodes" / node / WORKERS_LOG)
+    for name in (WORKERS_LOG, LENT_LOG):
+        if not (log := local / name).is_symlink():
+            log.symlink_to(directory / "nodes" / node / name)
     sockets = _sockets(local, f"{job.run}-{number}")
     token = os.environ[ENV_RUN_TOKEN]
 

@@ -52,6 +52,7 @@ from paceline.spec.events.run import (
     StepFinished,
     TaskScore,
 )
+from paceline.spec.events.spares import SpareEvent, SpareLent, SpareReturned
 
 __all__ = [
     "EVENT",
@@ -90,6 +91,8 @@ __all__ = [
     "RunStarted",
     "SnapshotReplicated",
     "SnapshotTaken",
+    "SpareLent",
+    "SpareReturned",
     "StackDeployed",
     "StepFinished",
     "StragglerFound",
@@ -97,6 +100,6 @@ __all__ = [
     "now",
 ]
 
-AnyEvent = Annotated[RunEvent | CheckpointEvent | FaultEvent | GraphEvent, Field(discriminator="kind")]
+AnyEvent = Annotated[RunEvent | CheckpointEvent | FaultEvent | GraphEvent | SpareEvent, Field(discriminator="kind")]
 
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

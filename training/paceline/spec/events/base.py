@@ -27,6 +27,7 @@ class Activity(StrEnum):
     STRAGGLER_WAIT = "straggler_wait"
     HANG = "hang"
     IDLE_RESERVED = "idle_reserved"
+    LENT = "lent"
     DOWN = "down"
     UNKNOWN = "unknown"
 
