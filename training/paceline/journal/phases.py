@@ -23,7 +23,7 @@ from paceline.spec.events import (
 _ON_THE_WAY = (Activity.INITIALISE, Activity.PRODUCTIVE, Activity.IDLE_RESERVED)
 
 # The phases that an event ends which is no `phase.changed`.
-_ENDED_BY = {CheckpointRestored: Activity.RESTORE, SpareReturned: Activity.LENT}
+_ENDED_BY: dict[type[AnyEvent], Activity] = {CheckpointRestored: Activity.RESTORE, SpareReturned: Activity.LENT}
 
 
 def paint_phases(timelines: Mapping[str, Timeline], events: Sequence[AnyEvent], past: History) -> None:

@@ -36,7 +36,7 @@ def main() -> None:
         _become(sys.argv[2:], reaper)
     code = _wait(pid)
     _end_all()
-    sys.exit(code)
+    os._exit(code)  # at once: somebody waits for it
 
 
 def _become(command: list[str], reaper: int) -> NoReturn:

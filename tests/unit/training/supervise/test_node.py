@@ -100,8 +100,8 @@ def play(
     monkeypatch.setattr(node_module.staging, "bring", lambda job, directory, journal: None)
 
     @asynccontextmanager
-    async def running(behaviour: str, timeouts: Timeouts) -> AsyncIterator[Scene]:
-        (tmp_path / "job.json").write_text(job.model_copy(update={"timeouts": timeouts}).model_dump_json())
+    async def running(behaviour: str, changes: dict[str, Any]) -> AsyncIterator[Scene]:
+        (tmp_path / "job.json").write_text(job.model_copy(update=changes).model_dump_json())
         monkeypatch.setattr(node_module, "WORKER_MODULE", "fake_worker")
         monkeypatch.setenv("BEHAVIOUR", behaviour)
         monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
@@ -116,9 +116,9 @@ def play(
             await task
             server.close()
 
-    def perform(behaviour: str, act: Play, timeouts: Timeouts | None = None) -> None:
+    def perform(behaviour: str, act: Play, **changes: Any) -> None:
         async def whole() -> None:
-            async with running(behaviour, timeouts or Timeouts()) as scene:
+            async with running(behaviour, changes) as scene:
                 await act(scene)
 
         asyncio.run(whole())
@@ -371,7 +371,30 @@ def test_a_node_that_no_coordinator_hears_stops_training_and_goes_on_when_one_do
         assert "no coordinator heard this node" in status.workers.error.message
         await scene.ready()
 
-    play("waits", act, Timeouts(node_lost=0.5, lease=1.0))
+    play("waits", act, timeouts=Timeouts(node_lost=0.5, lease=1.0))
+
+
+def test_a_spare_that_is_lent_begins_when_nothing_of_its_borrower_is_left(
+    play: Callable[..., None], tmp_path: Path
+) -> None:
+    log = tmp_path / "lent.log"
+
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        mine = scene.generation(0)
+        others = mine.model_copy(update={"members": (mine.members[0].model_copy(update={"node": "b"}),)})
+        scene.tell(assignment=others)
+        async with asyncio.timeout(20):
+            while not log.is_file() or not log.read_text().endswith("\n"):
+                await asyncio.sleep(0.01)
+        borrower = int(log.read_text())
+        os.kill(borrower, 0)
+        scene.tell(assignment=scene.generation(1))
+        await scene.until(lambda s: s.workers is not None and s.workers.generation == 1)
+        with pytest.raises(ProcessLookupError):
+            os.kill(borrower, 0)
+
+    play("waits", act, lend=("sh", "-c", "trap '' TERM; echo $$; while :; do sleep 0.1; done"))
 
 
 def test_a_lease_runs_from_when_the_report_was_sent_not_from_when_the_answer_came() -> None:
