@@ -83,6 +83,7 @@ def train(dataset: Path, tmp_path: Path) -> Callable[..., Outcome]:
         vocabulary: int | None = None,
         timeouts: Timeouts | None = None,
         stop_after: int | None = None,
+        lend: tuple[str, ...] | None = None,
     ) -> Outcome:
         directory = tmp_path / name
         request = RunRequest(
@@ -92,6 +93,7 @@ def train(dataset: Path, tmp_path: Path) -> Callable[..., Outcome]:
             checkpoints=str(directory / "checkpoints"),
             nodes=nodes,
             spares=spares,
+            lend=lend,
             timeouts=timeouts or Timeouts(),
         )
         job = render(request, directory)

@@ -22,6 +22,8 @@ from paceline.spec.events import (
     PhaseChanged,
     RunFinished,
     RunStarted,
+    SpareLent,
+    SpareReturned,
     StepFinished,
 )
 
@@ -240,3 +242,29 @@ def test_all_time_is_booked_once_whatever_happens(events: list[AnyEvent], starte
         assert all(i.start < i.end for i in intervals)
         assert all(a.end <= b.start for a, b in pairwise(intervals))
     assert per_node == +book.by_activity()
+
+
+def test_a_spare_that_is_lent_costs_the_run_nothing(script):
+    script.start(0, nodes=1, spares=1)
+    script.open(0, 0, ["a"], 0)
+    script.member(0, "b", "spare")
+    script.at(1, PhaseChanged, producer="b", node="b", activity="idle_reserved")
+    script.at(2, SpareLent, producer="b", node="b", command=("evaluate",))
+    script.at(7, SpareReturned, producer="b", node="b", outcome="finished", seconds=5.0)
+    script.step(10, "a", 1, 0, seconds=10)
+    script.at(10, RunFinished, outcome="completed", step=1)
+    book = ledger(script.read())
+    assert seconds(book, "b") == {"idle_reserved": 5, "lent": 5}
+    assert book.goodput_reserved == pytest.approx(book.goodput * 10 / 15)
+
+
+def test_a_spare_that_is_reclaimed_restarts_until_its_first_step(script):
+    script.start(0, nodes=1, spares=1)
+    script.open(0, 0, ["a"], 0)
+    script.member(0, "b", "spare")
+    script.at(2, SpareLent, producer="b", node="b", command=("evaluate",))
+    script.open(6, 1, ["b"], 0)
+    script.at(6, PhaseChanged, producer="b", node="b", activity="restart")
+    script.at(7, SpareReturned, producer="b", node="b", outcome="reclaimed", seconds=5.0, reclaim_seconds=1.0)
+    script.at(8, RunFinished, outcome="completed", step=0)
+    assert seconds(ledger(script.read()), "b") == {"idle_reserved": 2, "lent": 4, "restart": 2}

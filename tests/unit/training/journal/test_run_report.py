@@ -130,6 +130,7 @@ SPECIAL = {
     "ranks": {"a": 0},
     "standings": (),
     "guilty_ranks": (1,),
+    "command": ("word",),
     "activity": ev.Activity.LOST_WORK,
     "tasks": {},
     "metrics": {},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paceline.launch.local.machine import check
+from paceline.launch.local.machine import check, check_borrower
 from paceline.recipe.load import load
 from paceline.spec.errors import LaunchError
 
@@ -32,3 +32,13 @@ def test_with_the_device_the_engine_is_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("overrides", [[], ["accelerator=cpu"]])
 def test_a_cpu_is_everywhere(tmp_path: Path, overrides: list[str]) -> None:
     check(load("debug-llama", overrides).recipe, tmp_path)
+
+
+def test_what_spares_are_to_work_at_must_be_a_command_of_this_machine() -> None:
+    check_borrower(("sh", "-c", "true"))
+    with pytest.raises(LaunchError) as caught:
+        check_borrower(("no-such-command", "sh"))
+
+    [problem] = caught.value.problems
+    assert problem.message == "--lend no-such-command: there is no such command on this machine"
+    assert problem.hint is not None and "PATH" in problem.hint

@@ -214,3 +214,10 @@ def test_a_recipe_that_compiles_nothing_ahead_has_no_place_for_graphs(request_fo
     assert render(request_for(), tmp_path / "a").graphs is None
     with pytest.raises(LaunchError, match="--graphs s3://team/graphs: this recipe compiles nothing ahead"):
         render(replace(request_for(), graphs="s3://team/graphs"), tmp_path / "a")
+
+
+def test_only_spares_are_lent(request_for: Request, tmp_path: Path) -> None:
+    lent = replace(request_for(), lend=("python", "-m", "http.server"))
+    assert render(lent, tmp_path / "run").lend == ("python", "-m", "http.server")
+    with pytest.raises(LaunchError, match="--lend python -m http.server: this run has no spare to lend"):
+        render(replace(lent, spares=0), tmp_path / "without")
