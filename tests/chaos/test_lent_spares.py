@@ -11,7 +11,7 @@ import pytest
 from paceline.data.index import TokenDataset
 from paceline.data.verify import read_consumed, read_run, verify_run
 from paceline.launch.local.run import LocalRun
-from paceline.spec.events import AnyEvent, CheckpointRestored, GenerationOpened, SpareLent, SpareReturned
+from paceline.spec.events import AnyEvent, CheckpointRestored, GenerationOpened, SpareLent, SpareReturned, StepFinished
 from paceline.supervise.lending import LOG_NAME
 from paceline.supervise.process import process_state
 
@@ -36,8 +36,9 @@ def test_a_lent_spare_takes_over_from_memory_and_nothing_of_its_borrower_is_left
     def strike_when_both_are_lent(run: LocalRun, event: AnyEvent) -> None:
         if isinstance(event, GenerationOpened):
             seen.update({rank: node for node, rank in event.ranks.items()})
-        spares = sorted(set(run.nodes) - set(seen.values()))
-        if not struck and len(spares) == 2 and all(len(borrowers(run.directory, node)) == 2 for node in spares):
+        spares = set(run.nodes) - set(seen.values())
+        under_way = isinstance(event, StepFinished) and event.step >= 5
+        if not struck and under_way and all(len(borrowers(run.directory, node)) == 2 for node in spares):
             struck.append(seen[1])
             run.kill_node(seen[1])
 
