@@ -78,7 +78,7 @@ class Coordinator:
         self._clock = clock
         self._roster = Roster(job.timeouts, self.journal, clock)
         self._committer = Committer(job, self.journal)
-        self._conduct = Conduct(clock)
+        self._conduct = Conduct(job.fault_budget, clock)
         recipe = Recipe.model_validate(job.recipe)
         self._pacing = Pacing(recipe.stragglers.action, self.journal)
         self._cadence = PersistCadence(recipe.checkpoint, self.journal)
