@@ -39,7 +39,7 @@ _FULL_DISK_BYTES = 4096  # larger than the words of progress, smaller than any j
 
 
 class Field:
-    """One run that goes on. `orders` is where its saboteurs look; `storage` leads to the bucket, if there is one."""
+    """One run that goes on; `step` is the last that its newest generation has finished. `orders` is where its saboteurs look; `storage` leads to the bucket, if there is one."""
 
     def __init__(
         self,
@@ -63,7 +63,6 @@ class Field:
         self._orders = orders
         self._fault = ""
         self._struck: list[str] = []
-        self._past: set[str] = set()
         self._blows_ns: list[int] = []
         self._before: tuple[int, int, frozenset[str]] = (-1, 0, frozenset())
 
@@ -74,8 +73,8 @@ class Field:
         for event in self._local.poll():
             self.events.append(event)
             if isinstance(event, GenerationOpened):
-                self.ranks, self.generation = event.ranks, event.generation or 0
-            elif isinstance(event, StepFinished):
+                self.ranks, self.generation, self.step = event.ranks, event.generation or 0, event.restore_step
+            elif isinstance(event, StepFinished) and event.generation == self.generation:
                 self.step = max(self.step, event.step)
             elif isinstance(event, RunFinished):
                 raise LaunchError(f"the run {event.outcome}: {event.reason}", event.hint)
@@ -115,9 +114,10 @@ class Field:
         return running and workers is not None and workers.step >= following.restore.step + _UNDER_WAY_STEPS
 
     def _status(self, node: str) -> NodeStatus | None:
-        """What `node` last reported, if that is not long ago."""
+        """What `node` last reported, if that is not long ago, nor of before the last blow: a coordinator that was
+        struck does not hear any more what is on its way."""
         relay = self._local.relays[node]
-        if time.monotonic_ns() - relay.last_heard_ns > _STALE_NS:
+        if relay.last_heard_ns < max(time.monotonic_ns() - _STALE_NS, *self._blows_ns, 0):
             return None
         try:
             return Report.model_validate_json(relay.last_line).status
@@ -137,7 +137,6 @@ class Field:
     def begin(self, fault: str) -> None:
         """What follows is one trial of the class `fault`."""
         self.look()
-        self._past.update(self._struck)
         self._fault, self._struck, self._blows_ns, self.events = fault, [], [], []
         self._before = (self.generation, self.step, frozenset(self.ranks))
 
@@ -147,7 +146,6 @@ class Field:
         generation, step, members = self._before
         return Blow(
             struck=frozenset(self._struck),
-            struck_before=frozenset(self._past),
             first_ns=blows[0],
             last_ns=blows[-1],
             generation=generation,

@@ -49,7 +49,8 @@ OnTrial = Callable[[Trial, int, int], None]
 
 
 class Score(Record):
-    """The chaos score. `bit_identical` is over all legs that keep their world, None when none was run."""
+    """The chaos score. `bit_identical` is over all legs that keep their world, None when none was run. `wall_seconds`
+    are of all faults, in however many sittings, and of the judgement; what an interruption cut short is not in them."""
 
     plan: Plan
     classes: dict[str, ClassScore]
@@ -74,6 +75,7 @@ class ChaosRun:
         self._orders = self._directory / "orders"
         self._temporary = self._directory / "tmp"
         self._ports: list[int] = []
+        self._since = time.monotonic()
         self.trials = _read_trials(self._directory / TRIALS_NAME)
 
     @classmethod
@@ -98,7 +100,7 @@ class ChaosRun:
 
     def run(self) -> Score:
         """All that is left to do, and the score. Interrupted, by Ctrl-C or SIGTERM, it leaves no process behind."""
-        started = time.monotonic()
+        self._since = time.monotonic()
         for directory in (self._orders, self._temporary):
             directory.mkdir(exist_ok=True)
         marked = {**os.environ, ENV_ORDERS: str(self._orders), "TMPDIR": str(self._temporary)}
@@ -113,7 +115,7 @@ class ChaosRun:
                     os.environ["AWS_ENDPOINT_URL"] = f"http://localhost:{storage.port}"
                     self._ports += [aws.port, storage.port]
                     legs = {leg: self._leg(leg, scheduled, storage) for leg in Leg if any(parts(scheduled, leg))}
-        return self._score(legs, time.monotonic() - started)
+        return self._score(legs)
 
     def _prepare(self) -> None:
         if (self._dataset / MANIFEST_NAME).is_file():
@@ -157,9 +159,7 @@ class ChaosRun:
                 raise LaunchError(f"{directory}: the run did not begin", "see the logs of its nodes")
             for each in part:
                 trial = self._try(field, each)
-                self.trials.append(trial)
-                with (self._directory / TRIALS_NAME).open("a", encoding="utf-8") as file:
-                    file.write(trial.model_dump_json() + "\n")
+                self._note(trial)
                 self._on_trial(trial, len(self.trials), self._plan.faults)
                 if trial.ended is not None:
                     break
@@ -183,22 +183,29 @@ class ChaosRun:
                 leg=fault.leg.value,
                 signs=fault.signs,
                 heals=fault.heals,
+                seconds=time.monotonic() - self._since,
                 ended=ended,
             )
 
         try:
             field.begin(fault.name())
             fault.strike(field, each.rng(self._plan.seed))
-            calm = field.step + _CALM_STEPS
-            field.wait(lambda: field.step >= calm and _is_over(fault, outcome()), fault.patience)
+            field.wait(lambda: _is_over(fault, outcome()), fault.patience)
             field.mend()
-            if not field.wait(field.is_whole, _WHOLE_SECONDS):
+            calm = field.step + _CALM_STEPS
+            if not field.wait(lambda: field.step >= calm and field.is_whole(), _WHOLE_SECONDS):
                 ended = f"not at full strength again after {_WHOLE_SECONDS:.0f} s"
         except PacelineError as error:
             ended = error.problems[0].message
         return outcome()
 
-    def _score(self, legs: dict[Leg, LegVerdict], seconds: float) -> Score:
+    def _note(self, trial: Trial) -> None:
+        self._since += trial.seconds
+        self.trials.append(trial)
+        with (self._directory / TRIALS_NAME).open("a", encoding="utf-8") as file:
+            file.write(trial.model_dump_json() + "\n")
+
+    def _score(self, legs: dict[Leg, LegVerdict]) -> Score:
         compared = [verdict.bit_identical for verdict in legs.values() if verdict.bit_identical is not None]
         trials: dict[str, list[Trial]] = {}
         for trial in self.trials:
@@ -214,7 +221,7 @@ class ChaosRun:
             bit_identical=all(compared) if compared else None,
             leaked=find(self._orders, self._ports, self._temporary, self._directory),
             legs={leg.value: verdict for leg, verdict in legs.items()},
-            wall_seconds=seconds,
+            wall_seconds=sum(trial.seconds for trial in self.trials) + time.monotonic() - self._since,
         )
         (self._directory / SCORE_NAME).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
         return found
@@ -227,9 +234,12 @@ def _is_over(fault: FaultClass, trial: Trial) -> bool:
 
 
 def _read_trials(path: Path) -> list[Trial]:
+    """All that are over. The line at which an earlier sitting was killed is cut off: its fault is struck again."""
     if not path.is_file():
         return []
-    return [Trial.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    whole = path.read_bytes().rpartition(b"\n")[0]
+    os.truncate(path, len(whole) + 1 if whole else 0)
+    return [Trial.model_validate_json(line) for line in whole.splitlines()]
 
 
 @contextmanager
