@@ -39,7 +39,8 @@ _FULL_DISK_BYTES = 4096  # larger than the words of progress, smaller than any j
 
 
 class Field:
-    """One run that goes on; `step` is the last that its newest generation has finished. `orders` is where its saboteurs look; `storage` leads to the bucket, if there is one."""
+    """One run that goes on; `step` is the last that its newest generation has finished. `orders` is where its saboteurs
+    look; `storage` leads to the bucket, if there is one."""
 
     def __init__(
         self,
