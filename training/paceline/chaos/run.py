@@ -81,15 +81,15 @@ class ChaosRun:
     @classmethod
     def resume(cls, directory: Path, *, say: Callable[[str], None], on_trial: OnTrial) -> ChaosRun:
         """Go on with what was begun in `directory`; LaunchError if nothing was."""
-        path = directory / PLAN_NAME
-        if not path.is_file():
+        plan = begun(directory)
+        if plan is None:
             raise LaunchError(f"{directory}: no chaos run was begun there", "leave --resume out to begin one")
-        return cls(directory, Plan.model_validate_json(path.read_bytes()), say=say, on_trial=on_trial)
+        return cls(directory, plan, say=say, on_trial=on_trial)
 
     @classmethod
     def begin(cls, directory: Path, plan: Plan, *, say: Callable[[str], None], on_trial: OnTrial) -> ChaosRun:
         """A new one, in place of an older one in `directory`; LaunchError if something else is there."""
-        if (directory / PLAN_NAME).is_file():
+        if begun(directory) is not None:
             say(f"{directory}: replacing the chaos run of an earlier time")
             shutil.rmtree(directory)
         elif directory.exists() and any(directory.iterdir()):
@@ -225,6 +225,12 @@ class ChaosRun:
         )
         (self._directory / SCORE_NAME).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
         return found
+
+
+def begun(directory: Path) -> Plan | None:
+    """What was begun in `directory`, over or not; None if nothing was."""
+    path = directory / PLAN_NAME
+    return Plan.model_validate_json(path.read_bytes()) if path.is_file() else None
 
 
 def _is_over(fault: FaultClass, trial: Trial) -> bool:
