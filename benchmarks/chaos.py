@@ -2,8 +2,8 @@
 
     python -m benchmarks.chaos [--repeat N] [--save]
 
-Each repetition strikes every class once; 46 are a thousand faults and some more. An interrupted run goes on where it was
-when it is asked for as many again: until it is over, what it has done lies in runs/bench-chaos.
+Each repetition strikes every class once; 46 are a thousand faults and some more. An interrupted run goes on where it
+was when it is asked for as many again: until it is over, what it has done lies in runs/bench-chaos.
 """
 
 from __future__ import annotations
