@@ -25,8 +25,9 @@ from paceline.checkpoint.repository import CheckpointRepository, step_folder
 from paceline.checkpoint.segment import READY, Segment
 from paceline.journal.writer import Journal
 from paceline.spec.errors import LaunchError
-from paceline.spec.events import AnyEvent, FaultInjected, GenerationOpened, RunFinished, StepFinished
+from paceline.spec.events import AnyEvent, FaultClassified, FaultInjected, GenerationOpened, RunFinished, StepFinished
 from paceline.supervise.fork_server import workers
+from paceline.supervise.membership import SILENT_CORRUPTION
 from paceline.supervise.process import living_members
 from paceline.supervise.protocol import NodeStatus, Report
 
@@ -62,6 +63,7 @@ class Field:
         self._ground = ground
         self._journal = journal
         self._orders = orders
+        self._convicted: set[str] = set()
         self._fault = ""
         self._struck: list[str] = []
         self._blows_ns: list[int] = []
@@ -77,6 +79,8 @@ class Field:
                 self.ranks, self.generation, self.step = event.ranks, event.generation or 0, event.restore_step
             elif isinstance(event, StepFinished) and event.generation == self.generation:
                 self.step = max(self.step, event.step)
+            elif isinstance(event, FaultClassified) and event.fault_class == SILENT_CORRUPTION:
+                self._convicted.add(event.target)
             elif isinstance(event, RunFinished):
                 raise LaunchError(f"the run {event.outcome}: {event.reason}", event.hint)
 
@@ -248,11 +252,14 @@ class Field:
                 os.close(descriptor)
 
     def mend(self) -> None:
-        """Start again what is dead."""
-        for node, process in self._local.nodes.items():
+        """Start again what is dead, and put another node in the place of one that was convicted and left out: it would
+        not be used any more."""
+        for node, process in list(self._local.nodes.items()):
             if not living_members(process.pid):
                 process.wait()
                 self._local.start_node(node)
+            elif node in self._convicted and node not in self.ranks:
+                self._local.exchange_node(node)
 
     def _limit_files(self, node: str, most: int) -> None:
         for pid in living_members(self._local.nodes[node].pid):

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import FrameType
 
@@ -74,7 +74,7 @@ class ChaosRun:
         self._dataset = self._directory / "dataset"
         self._orders = self._directory / "orders"
         self._temporary = self._directory / "tmp"
-        self._ports: list[int] = []
+        self._ports: list[Sequence[int]] = []
         self._since = time.monotonic()
         self.trials = _read_trials(self._directory / TRIALS_NAME)
 
@@ -113,7 +113,7 @@ class ChaosRun:
                 assert aws.port is not None
                 with Relay(aws.port) as storage:
                     os.environ["AWS_ENDPOINT_URL"] = f"http://localhost:{storage.port}"
-                    self._ports += [aws.port, storage.port]
+                    self._ports.append([aws.port, storage.port])
                     legs = {leg: self._leg(leg, scheduled, storage) for leg in Leg if any(parts(scheduled, leg))}
         return self._score(legs)
 
@@ -144,9 +144,8 @@ class ChaosRun:
         directory, ground = self._directory / leg.value, LEGS[leg]
         job = render(disturbed(leg, self._dataset, checkpoints), directory)
         journal = Journal(Path(job.journal), run=job.run, producer="chaos")
-        self._ports.append(job.coordinator_port)
         with RelayedRun(job, directory, os.environ) as local:
-            self._ports += [relay.port for relay in local.relays.values()]
+            self._ports.append(local.ports)
             field = Field(
                 local,
                 ground,
@@ -219,7 +218,7 @@ class ChaosRun:
             tokens_lost=sum(verdict.tokens_lost for verdict in legs.values()),
             tokens_repeated=sum(verdict.tokens_repeated for verdict in legs.values()),
             bit_identical=all(compared) if compared else None,
-            leaked=find(self._orders, self._ports, self._temporary, self._directory),
+            leaked=find(self._orders, chain(*self._ports), self._temporary, self._directory),
             legs={leg.value: verdict for leg, verdict in legs.items()},
             wall_seconds=sum(trial.seconds for trial in self.trials) + time.monotonic() - self._since,
         )

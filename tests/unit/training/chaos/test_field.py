@@ -13,7 +13,8 @@ import pytest
 from paceline.chaos.base import Leg
 from paceline.chaos.field import Field
 from paceline.chaos.legs import LEGS
-from paceline.spec.events import AnyEvent, Event, GenerationOpened, StepFinished
+from paceline.spec.events import AnyEvent, Event, FaultClassified, GenerationOpened, StepFinished
+from paceline.supervise.membership import SILENT_CORRUPTION
 from paceline.supervise.protocol import Assignment, Member, NodeStatus, Report, Restore, WorkersStatus
 
 NODES = ("node-0", "node-1", "node-2", "node-3")
@@ -111,3 +112,25 @@ def test_the_step_is_that_of_the_newest_generation(field: Field) -> None:
     field._local.poll = lambda: events  # type: ignore[method-assign]
     field.look()
     assert (field.generation, field.step, field.ranks) == (4, 41, opened["ranks"])
+
+
+def test_mending_starts_what_is_dead_and_exchanges_who_was_convicted_and_left_out(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deeds: list[tuple[str, str]] = []
+    local: Any = field._local
+    local.nodes = {node: SimpleNamespace(pid=pid, wait=lambda: None) for pid, node in enumerate(NODES)}
+    local.start_node = lambda node: deeds.append(("start", node))
+    local.exchange_node = lambda node: deeds.append(("exchange", node))
+    monkeypatch.setattr("paceline.chaos.field.living_members", lambda pid: [] if pid == 3 else [pid])
+    wrong = {"fault": "silent corruption", "fault_class": SILENT_CORRUPTION}
+    other = {"fault": "worker failed", "fault_class": "worker_failed"}
+    events = [
+        told(FaultClassified, 3, target="node-1", **other),
+        told(FaultClassified, 3, target="node-2", **wrong),
+        told(FaultClassified, 3, target="node-0", **wrong),  # it still trains: nobody was there to take its rank
+    ]
+    local.poll = lambda: events
+    field.look()
+    field.mend()
+    assert deeds == [("exchange", "node-2"), ("start", "node-3")]
