@@ -38,7 +38,7 @@ from paceline.spec.base import Record
 from paceline.spec.errors import CheckpointError, LaunchError, PacelineError
 from paceline.spec.manifest import MANIFEST_NAME
 
-PLAN_NAME, TRIALS_NAME, SCORE_NAME = "chaos.json", "trials.jsonl", "score.json"
+PLAN_NAME, TRIALS_NAME, VERDICT_NAME, SCORE_NAME = "chaos.json", "trials.jsonl", "verdict.json", "score.json"
 _BUCKET = "paceline-chaos"
 _ACCOUNT, _REGION = "000000000000", "us-east-1"
 _DOCUMENTS, _VOCABULARY = 12, 512
@@ -50,7 +50,7 @@ OnTrial = Callable[[Trial, int, int], None]
 
 class Score(Record):
     """The chaos score. `bit_identical` is over all legs that keep their world, None when none was run. `wall_seconds`
-    are of all faults, in however many sittings, and of the judgement; what an interruption cut short is not in them."""
+    are of all faults and verdicts, in however many sittings; what an interruption cut short is not in them."""
 
     plan: Plan
     classes: dict[str, ClassScore]
@@ -126,6 +126,9 @@ class ChaosRun:
 
     def _leg(self, leg: Leg, scheduled: Sequence[Scheduled], storage: Relay) -> LegVerdict:
         directory = self._directory / leg.value
+        record = open_store(str(directory), LaunchError)
+        if (directory / VERDICT_NAME).is_file():
+            return LegVerdict.model_validate_json(record.get(VERDICT_NAME))
         local = f"{directory / 'checkpoints'}"
         checkpoints = f"s3://{_BUCKET}/{leg.value}" if LEGS[leg].storage == "bucket" else local
         while remaining := self._remaining(scheduled, leg):
@@ -133,7 +136,10 @@ class ChaosRun:
             self._say(f"{leg.value}: {', '.join(each.fault.name() for each in part)}")
             self._part(leg, part, checkpoints, storage)
         self._say(f"{leg.value}: verify its data, and train the same without a fault")
-        return judge_leg(leg, directory, self._dataset, checkpoints)
+        verdict = judge_leg(leg, directory, self._dataset, checkpoints, since=self._since)
+        self._since += verdict.seconds
+        record.put(VERDICT_NAME, verdict.model_dump_json(indent=1).encode() + b"\n")
+        return verdict
 
     def _remaining(self, scheduled: Sequence[Scheduled], leg: Leg) -> list[Scheduled]:
         done = {trial.number for trial in self.trials}
@@ -220,7 +226,7 @@ class ChaosRun:
             bit_identical=all(compared) if compared else None,
             leaked=find(self._orders, chain(*self._ports), self._temporary, self._directory),
             legs={leg.value: verdict for leg, verdict in legs.items()},
-            wall_seconds=sum(trial.seconds for trial in self.trials) + time.monotonic() - self._since,
+            wall_seconds=sum(part.seconds for part in (*self.trials, *legs.values())),
         )
         (self._directory / SCORE_NAME).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
         return found
