@@ -226,7 +226,7 @@ class ChaosRun:
             bit_identical=all(compared) if compared else None,
             leaked=find(self._orders, chain(*self._ports), self._temporary, self._directory),
             legs={leg.value: verdict for leg, verdict in legs.items()},
-            wall_seconds=sum(part.seconds for part in (*self.trials, *legs.values())),
+            wall_seconds=sum(t.seconds for t in self.trials) + sum(verdict.seconds for verdict in legs.values()),
         )
         (self._directory / SCORE_NAME).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
         return found

@@ -77,8 +77,8 @@ class Conduct:
         if self._at_same_step >= _SAME_STEP:
             message = f"{last.where}: failed {self._at_same_step} times at the same step: {what}"
         elif len(self._errors) >= self._budget.errors:
-            within = f"{self._budget.window / 60:g} minutes"
-            message = f"{last.where}: failed {len(self._errors)} times within {within}, the last time: {what}"
+            often, minutes = len(self._errors), self._budget.window / 60
+            message = f"{last.where}: failed {often} times within {minutes:g} minutes, the last time: {what}"
         else:
             return None
         return Failure(message=message, hint=_HINT, traceback=last.traceback)
