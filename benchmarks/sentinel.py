@@ -121,8 +121,8 @@ def measure(repeat: int, say: Say) -> Report:
         notes=(
             f"Job: recipe {RECIPE} on one rank and one thread, {size(held)} of parameters and optimizer state. Medians"
             f" of {repeat} repetitions, each the ratio of medians of {ROUNDS} steps of each kind, taking turns.",
-            f"Mean of a run, which recomputes the work every {choice.recompute_every} steps and checks the state as often"
-            f" as {100 * choice.overhead:g} % of the time allow. Goal: at most 1 %.",
+            f"Mean of a run, which recomputes the work every {choice.recompute_every} steps and checks the state as"
+            f" often as {100 * choice.overhead:g} % of the time allow. Goal: at most 1 %.",
             "A check reads the whole state twice, however long the step is: what it adds falls with the tokens that a"
             " rank takes in a step.",
         ),
