@@ -42,7 +42,7 @@ LEGS: dict[Leg, Ground] = {
         spares=1,
         storage="directory",
         keeps_world=True,
-        overrides=("parallelism.dp_replicate=2", "sentinel.recompute_every=1"),
+        overrides=("parallelism.dp_replicate=2", "sentinel.overhead=1", "sentinel.recompute_every=1"),
     ),
     Leg.BARE: Ground(spares=0, storage="directory", keeps_world=False),
 }
