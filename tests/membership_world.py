@@ -259,6 +259,8 @@ def _look(scene: Scene, seen: tuple[Seen | None, ...], mind: Mind, outlive: bool
     )
     current = generations[mind.assignment] if mind.assignment >= 0 else None
     planned = _plan(scene, current, views, len(generations))
+    if isinstance(planned, Assignment):
+        planned = fence.hinders(planned) or planned
     if current is not None:
         faults = find_faults(current, views)
         said = [views[m.node].status.workers for m in current.members if m.node in views]
@@ -267,9 +269,10 @@ def _look(scene: Scene, seen: tuple[Seen | None, ...], mind: Mind, outlive: bool
         if isinstance(faults, Waiting):
             return mind
         if not faults and not paused:
-            wanted = wanted_change(current, views, scene.sizes, ()) and isinstance(planned, Assignment)
+            newest = len(generations) - 1
+            wanted = wanted_change(current, views, scene.sizes, (), newest=newest) and isinstance(planned, Assignment)
             return mind._replace(pause=current.generation) if wanted else mind
-    if isinstance(planned, Waiting) or fence.hinders(planned):
+    if isinstance(planned, Waiting):
         return mind
     assert planned.generation == len(generations), "no two generations have one number"
     members = tuple((ord(m.node) - ord("a"), m.peer_port) for m in planned.members)
