@@ -22,6 +22,7 @@ from paceline.spec.events import (
     StepFinished,
 )
 from paceline.spec.job import Timeouts
+from paceline.supervise.fork_server import workers
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 Train = Callable[..., Any]
@@ -38,9 +39,7 @@ def assert_no_token_lost_or_repeated(outcome: Any, dataset: Path) -> None:
 
 def stop_the_worker_of_rank_1(run: LocalRun, ranks: dict[int, str]) -> None:
     """SIGSTOP: it neither ends nor goes on, and its peer waits for it in a collective."""
-    supervisor = run.nodes[ranks[1]].pid
-    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGSTOP)
+    os.kill(workers(run.nodes[ranks[1]].pid)[0], signal.SIGSTOP)
 
 
 def test_a_rank_that_hangs_is_named_and_replaced(train: Train, dataset: Path) -> None:

@@ -22,6 +22,7 @@ from paceline.spec.events import (
     GenerationOpened,
     StepFinished,
 )
+from paceline.supervise.fork_server import workers
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 Outcome = Any
@@ -33,14 +34,8 @@ def kill_rank_1_node(run: LocalRun, ranks: dict[int, str]) -> None:
 
 
 def kill_one_worker(run: LocalRun, ranks: dict[int, str]) -> None:
-    """SIGKILL to the process that trains, not to its node: the youngest of the group that is not a standby."""
-    os.kill(active_worker(run.nodes[ranks[0]].pid), signal.SIGKILL)
-
-
-def active_worker(supervisor: int) -> int:
-    """The first worker that the supervisor started and that still lives: a standby is always younger."""
-    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
-    return int(children[0])
+    """SIGKILL to the process that trains, not to its node."""
+    os.kill(workers(run.nodes[ranks[0]].pid)[0], signal.SIGKILL)
 
 
 def kill_the_coordinator(run: LocalRun, ranks: dict[int, str]) -> None:

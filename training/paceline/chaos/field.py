@@ -26,9 +26,9 @@ from paceline.checkpoint.segment import READY, Segment
 from paceline.journal.writer import Journal
 from paceline.spec.errors import LaunchError
 from paceline.spec.events import AnyEvent, FaultInjected, GenerationOpened, RunFinished, StepFinished
+from paceline.supervise.fork_server import workers
 from paceline.supervise.process import living_members
 from paceline.supervise.protocol import NodeStatus, Report
-from paceline.supervise.stacks import process_state
 
 _LOOK_SECONDS = 0.02
 _UNDER_WAY_STEPS = 3
@@ -262,10 +262,7 @@ class Field:
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if most < 0 else most, hard))
 
     def _worker(self, node: str) -> int:
-        """The process that trains on `node`: the first that its supervisor started of those that live."""
-        pid = self._local.nodes[node].pid
-        try:
-            children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-            return next(child for child in children if process_state(child) not in ("Z", "X", None))
-        except (OSError, StopIteration) as cause:
-            raise LaunchError(f"{node}: nobody trains there", "see its supervisor.log") from cause
+        """The process that trains on `node`."""
+        if not (found := workers(self._local.nodes[node].pid)):
+            raise LaunchError(f"{node}: nobody trains there", "see its supervisor.log")
+        return found[0]

@@ -24,6 +24,16 @@ def check(name: str) -> None:
         raise LaunchError(f"engine {name}: this version of paceline has none", f"set engine to {' or '.join(ENGINES)}")
 
 
+def preload(name: str) -> None:
+    """Import the engine's module now, if that can be done in a process that is to be forked; otherwise nothing.
+
+    PyTorch's import starts no thread and touches no device. DeepSpeed's asks for accelerators, which must not be asked
+    before a fork; of NeuronX Distributed's nobody says.
+    """
+    if name == "torch":
+        import_module(ENGINES[name].partition(":")[0])
+
+
 def create(name: str) -> Engine:
     """A new engine of kind `name`; LaunchError as `check` has it."""
     check(name)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +16,10 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from paceline.supervise import stacks
+from paceline.supervise.fork_server import ForkedProcess, ForkServer
 from paceline.supervise.link import WorkerLaunch
 from paceline.supervise.memory import Pair
-from paceline.supervise.process import guarded
+from paceline.supervise.process import guarded, process_state
 from paceline.supervise.progress import Phase, Progress
 from paceline.supervise.protocol import (
     WORKER_MESSAGE,
@@ -43,7 +43,7 @@ class Worker:
     """One process and what is known of it."""
 
     local_rank: int
-    process: asyncio.subprocess.Process
+    process: ForkedProcess
     writer: asyncio.StreamWriter
     progress: Progress
     stacks_fd: int
@@ -68,9 +68,9 @@ class Crew:
         self._killed = False
 
     async def spawn(
-        self, command: Sequence[str], *, segments: Sequence[Pair], job_file: Path, node: str, host: str, data: Path
+        self, server: ForkServer, *, segments: Sequence[Pair], job_file: Path, node: str, host: str, data: Path
     ) -> None:
-        """Start one standby per segment pair. `command` runs a worker; the launch record is appended to it."""
+        """Have `server` fork one standby per segment pair. OSError if it cannot."""
         for local_rank, pair in enumerate(segments):
             listener = socket.create_server((host, 0)) if local_rank == 0 else None
             ours, theirs = socket.socketpair()
@@ -86,19 +86,8 @@ class Crew:
                 stacks_fd=stacks_fd,
                 segment_fds=(pair[0].fd, pair[1].fd),
                 listen_fd=listener.fileno() if listener else None,
-                parent_pid=os.getpid(),
             )
-            descriptors = [theirs.fileno(), progress.fd, stacks_fd, pair[0].fd, pair[1].fd]
-            descriptors += [listener.fileno()] if listener else []
-            with self._log.open("ab") as log:
-                process = await asyncio.create_subprocess_exec(
-                    *command,
-                    launch.model_dump_json(),
-                    pass_fds=descriptors,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                )
+            process = await server.fork(launch)
             theirs.close()
             if listener:
                 self.store_port = listener.getsockname()[1]
@@ -175,11 +164,7 @@ class Crew:
         """End all workers, at once. What they still write in dying is found by the snapshots' digests."""
         self._killed = True
         for worker in self.workers:
-            if worker.process.returncode is None:
-                try:
-                    worker.process.kill()
-                except ProcessLookupError:
-                    pass  # it ended in this very moment
+            worker.process.kill()
 
     async def bury(self) -> None:
         """Wait until killed workers are gone, which takes as long as their memory is large, and forget them."""
@@ -233,11 +218,6 @@ def _progress(worker: Worker) -> RankProgress:
 
 async def _inspect(worker: Worker, node: str) -> RankEvidence:
     pid, progress = worker.process.pid, _progress(worker)
-    state = stacks.process_state(pid)
+    state = process_state(pid)
     taken = await stacks.take(pid, worker.stacks_fd)
     return RankEvidence(**progress.model_dump(), node=node, process_state=state, stacks=taken)
-
-
-def worker_command(module: str) -> list[str]:
-    """How a worker is started: the same interpreter, unbuffered."""
-    return [sys.executable, "-u", "-m", module]

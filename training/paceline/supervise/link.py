@@ -1,22 +1,22 @@
 """A worker's side of its supervisor: wait as a standby, be promoted, hand over snapshots, hear when to stop.
 
-The supervisor starts a worker with one argument, a `WorkerLaunch` as JSON, and a handful of inherited descriptors.
-When the supervisor is gone the channel closes and the worker ends itself: it has nobody left to train for.
+A worker is born with a `WorkerLaunch`, which names a handful of inherited descriptors (fork_server.py). When the
+supervisor is gone the channel closes and the worker ends itself: it has nobody left to train for.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import threading
+from collections.abc import Sequence
+from typing import Self
 
 from pydantic import BaseModel
 
 from paceline.checkpoint.segment import Segment
 from paceline.spec.base import Record
 from paceline.supervise import stacks
-from paceline.supervise.process import die_with_parent
 from paceline.supervise.progress import Progress
 from paceline.supervise.protocol import (
     SUPERVISOR_MESSAGE,
@@ -46,15 +46,31 @@ class WorkerLaunch(Record):
     stacks_fd: int
     segment_fds: tuple[int, int]
     listen_fd: int | None
-    parent_pid: int
+
+    @property
+    def descriptors(self) -> list[int]:
+        """All that is inherited."""
+        given = [self.channel_fd, self.progress_fd, self.stacks_fd, *self.segment_fds]
+        return given if self.listen_fd is None else [*given, self.listen_fd]
+
+    def inheriting(self, copies: Sequence[int]) -> Self:
+        """The same, with `copies` of its descriptors in their place."""
+        channel, progress, stacks, first, second, *listen = copies
+        return self.model_copy(
+            update={
+                "channel_fd": channel,
+                "progress_fd": progress,
+                "stacks_fd": stacks,
+                "segment_fds": (first, second),
+                "listen_fd": listen[0] if listen else None,
+            }
+        )
 
 
 class SupervisorLink:
     """The channel to the supervisor. Messages arrive on a thread; the trainer asks for what it needs."""
 
     def __init__(self, launch: WorkerLaunch) -> None:
-        die_with_parent(launch.parent_pid)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides, not the terminal
         self.progress = Progress(launch.progress_fd)
         stacks.offer(launch.stacks_fd)
         self.segments = (Segment(launch.segment_fds[0]), Segment(launch.segment_fds[1]))

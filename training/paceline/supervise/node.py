@@ -21,7 +21,8 @@ from paceline.spec.health import Finding
 from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_FAILURE_DOMAIN, ENV_RUN_TOKEN, HEALTH_SOCKET
 from paceline.supervise import peer, staging
-from paceline.supervise.crew import Crew, worker_command
+from paceline.supervise.crew import Crew
+from paceline.supervise.fork_server import ForkServer
 from paceline.supervise.health_socket import hear_health
 from paceline.supervise.inspector import Inspector
 from paceline.supervise.lease import Lease
@@ -67,6 +68,8 @@ class NodeSupervisor:
         self._persister = Persister(self.job.checkpoints, self.journal, self._line.report_soon)
         self._replicator = Replicator(self.memory, self.journal, token, self._persister.released)
         self._server = peer.PeerServer(host, self.memory, token)
+        self._log = directory / "workers.log"
+        self._forks = ForkServer(WORKER_MODULE, job_file, self._log)
         self._active: Crew | None = None
         self._standby: Crew | None = None
         self._following: Assignment | None = None
@@ -99,8 +102,9 @@ class NodeSupervisor:
         for task in (staging, reporting, hearing, watching, self._adopting):
             if task is not None:
                 task.cancel()
+        await self._forks.close()
         if self._spawning is not None:
-            await asyncio.wait([self._spawning])  # half a crew could not be killed
+            await asyncio.wait([self._spawning])  # half a crew could not be buried
         for crew in (self._active, self._standby):
             if crew is not None:
                 crew.kill()
@@ -136,10 +140,10 @@ class NodeSupervisor:
     async def _spawn(self) -> None:
         if self._standby is not None:
             return
-        crew = Crew(changed=self._workers_changed, on_snapshot=self._on_snapshot, log=self.directory / "workers.log")
+        crew = Crew(changed=self._workers_changed, on_snapshot=self._on_snapshot, log=self._log)
         try:
             await crew.spawn(
-                worker_command(WORKER_MODULE),
+                self._forks,
                 segments=self.memory.own,
                 job_file=self._job_file,
                 node=self.node,

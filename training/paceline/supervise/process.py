@@ -46,6 +46,24 @@ def _ended(task: asyncio.Task[None]) -> None:
         os._exit(1)
 
 
+def children(pid: int) -> list[int]:
+    """The living children of process `pid`, oldest first; none if it is gone itself."""
+    try:
+        numbers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [int(number) for number in numbers if process_state(int(number)) not in ("Z", "X", None)]
+
+
+def process_state(pid: int) -> str | None:
+    """The kernel's letter for the process: R runs, S sleeps, D waits for a device, T is stopped; None: it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[0]
+
+
 def living_members(group: int) -> list[int]:
     """The processes of process group `group` that still run; those that only wait to be reaped do not count."""
     living = []

@@ -58,15 +58,6 @@ async def take(pid: int, descriptor: int) -> str:
     return os.pread(descriptor, size, 0).decode(errors="replace")
 
 
-def process_state(pid: int) -> str | None:
-    """The kernel's letter for the process: R runs, S sleeps, D waits for a device, T is stopped; None: it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return stat.rpartition(")")[2].split()[0]
-
-
 def threads(stacks: str) -> list[list[Frame]]:
     """The frames of every thread, innermost first; the thread that answered, which is the main one, comes first."""
     found: list[list[Frame]] = []

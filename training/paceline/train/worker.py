@@ -3,7 +3,7 @@
 Starting and recovering are the same path. A standby imports everything, rehearses a step and sleeps; promotion hands
 it a rank, a place to meet its peers and the state to start from. It is used once and then ends.
 
-    python -m paceline.train.worker LAUNCH_RECORD      (started by the node supervisor only)
+It is forked from a process that has imported it (supervise/fork_server.py).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from paceline.data.index import TokenDataset
 from paceline.data.loader import Loader
 from paceline.data.mixture import order_of
 from paceline.data.tokenizer import TextTokenizer
+from paceline.engines import registry
 from paceline.engines.base import Engine, RankContext, Rendezvous
-from paceline.engines.registry import create
 from paceline.journal.writer import Journal
 from paceline.models.adapter import learns
 from paceline.models.families import FAMILIES
@@ -60,7 +60,7 @@ class Worker:
         self._link = link
         self._job = JobSpec.model_validate_json(Path(launch.job_file).read_text(encoding="utf-8"))
         self._recipe = Recipe.model_validate(self._job.recipe)
-        self._engine: Engine = create(self._recipe.engine)
+        self._engine: Engine = registry.create(self._recipe.engine)
 
     def run(self) -> None:
         """Rehearse, wait, train."""
@@ -284,9 +284,13 @@ class Worker:
             )
 
 
-def main() -> None:
-    """Entry of a worker's process; see the module's docstring."""
-    launch = WorkerLaunch.model_validate_json(sys.argv[1])
+def preload(job_file: Path) -> None:
+    """Import what workers of this job need, as far as a process that has imported it can still be forked."""
+    registry.preload(JobSpec.model_validate_json(job_file.read_text(encoding="utf-8")).recipe["engine"])
+
+
+def main(launch: WorkerLaunch) -> None:
+    """The whole life of a worker; see the module's docstring."""
     link = SupervisorLink(launch)
     try:
         Worker(launch, link).run()
@@ -298,7 +302,3 @@ def main() -> None:
             os._exit(1)
     sys.stdout.flush()
     os._exit(0)  # at once: threads that wait for peers must not keep the process
-
-
-if __name__ == "__main__":
-    main()

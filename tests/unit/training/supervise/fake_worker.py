@@ -1,22 +1,25 @@
-"""A worker without an engine, on the real channel: `python fake_worker.py BEHAVIOUR LAUNCH_RECORD`."""
+"""A worker without an engine, forked by the real server. What it does is named by BEHAVIOUR in the environment."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
+from pathlib import Path
 
 from paceline.spec.manifest import TrainerState
 from paceline.supervise.link import SupervisorLink, WorkerLaunch
 
 
-def main() -> None:
+def preload(job_file: Path) -> None:
+    """It needs nothing."""
+
+
+def main(launch: WorkerLaunch) -> None:
     """Do what BEHAVIOUR says."""
-    behaviour = sys.argv[1]
+    behaviour = os.environ["BEHAVIOUR"]
     if behaviour == "broken":
         os._exit(7)
-    launch = WorkerLaunch.model_validate_json(sys.argv[2])
     link = SupervisorLink(launch)
     promotion = link.wait_for_promotion()
     if behaviour == "fails":
@@ -52,7 +55,3 @@ def main() -> None:
         time.sleep(0.01)
     link.finished(stopped=True)
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from paceline.supervise.crew import Crew
+from paceline.supervise.fork_server import ForkServer
 from paceline.supervise.memory import NodeMemory
 from paceline.supervise.process import guarded
 from paceline.supervise.protocol import Address, Promote, SnapshotReady, SnapshotSafe, StopRequested
 
-FAKE_WORKER = Path(__file__).parent / "fake_worker.py"
+HERE = Path(__file__).parent  # of fake_worker.py
 
 
 class Scene:
@@ -64,21 +64,25 @@ class Scene:
 
 @asynccontextmanager
 async def crew_of(directory: Path, behaviour: str, workers: int = 1) -> AsyncIterator[Scene]:
-    scene = Scene(directory, workers)
-    command = [sys.executable, str(FAKE_WORKER), behaviour]
-    await scene.crew.spawn(
-        command,
-        segments=scene.memory.own,
-        job_file=directory / "job.json",
-        node="node-0",
-        host="127.0.0.1",
-        data=directory / "data",
-    )
+    scene, job_file = Scene(directory, workers), directory / "job.json"
+    server = ForkServer("fake_worker", job_file, directory / "workers.log")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("BEHAVIOUR", behaviour)
+        environment.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
+        await scene.crew.spawn(
+            server,
+            segments=scene.memory.own,
+            job_file=job_file,
+            node="node-0",
+            host="127.0.0.1",
+            data=directory / "data",
+        )
     try:
         yield scene
     finally:
         scene.crew.kill()
         await scene.crew.bury()
+        await server.close()
 
 
 def test_standbys_become_ready_are_promoted_and_stop(tmp_path: Path) -> None:

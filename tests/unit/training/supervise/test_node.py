@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -36,7 +35,7 @@ from paceline.supervise.protocol import (
     ShardSource,
 )
 
-FAKE_WORKER = Path(__file__).parent / "fake_worker.py"
+HERE = Path(__file__).parent  # of fake_worker.py
 TOKEN = "token"
 Play = Callable[["Scene"], Coroutine[Any, Any, None]]
 
@@ -103,8 +102,9 @@ def play(
     @asynccontextmanager
     async def running(behaviour: str, timeouts: Timeouts) -> AsyncIterator[Scene]:
         (tmp_path / "job.json").write_text(job.model_copy(update={"timeouts": timeouts}).model_dump_json())
-        command = [sys.executable, str(FAKE_WORKER), behaviour]
-        monkeypatch.setattr(node_module, "worker_command", lambda module: command)
+        monkeypatch.setattr(node_module, "WORKER_MODULE", "fake_worker")
+        monkeypatch.setenv("BEHAVIOUR", behaviour)
+        monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
         scene = Scene()
         server = await asyncio.start_server(scene.serve, "127.0.0.1", unused_port)
         scene.node = NodeSupervisor(tmp_path / "job.json", "node-0", "127.0.0.1", tmp_path, TOKEN)

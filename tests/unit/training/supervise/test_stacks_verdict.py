@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from paceline.supervise import stacks
+from paceline.supervise.process import process_state
 from paceline.supervise.progress import Phase
 from paceline.supervise.protocol import RankEvidence
 from paceline.supervise.verdict import judge
@@ -133,8 +134,8 @@ def test_a_process_that_is_stopped_says_nothing_and_the_kernel_says_why(monkeypa
     monkeypatch.setattr(stacks, "_POLLS", 2)
     with busy_process() as (pid, descriptor):
         os.kill(pid, signal.SIGSTOP)
-        while stacks.process_state(pid) != "T":
+        while process_state(pid) != "T":
             time.sleep(0.001)
         assert asyncio.run(stacks.take(pid, descriptor)) == ""
         os.kill(pid, signal.SIGCONT)
-    assert stacks.process_state(pid) is None
+    assert process_state(pid) is None
