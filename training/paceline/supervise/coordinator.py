@@ -282,7 +282,8 @@ class Coordinator:
             self._pause = assignment.generation
 
     def _wanted_change(self, assignment: Assignment, views: dict[str, NodeView]) -> str | None:
-        return wanted_change(assignment, views, self.job.sizes, self._avoid, self._pacing.unwanted)
+        newest = max(self._first_generation, self._committer.first_generation) - 1
+        return wanted_change(assignment, views, self.job.sizes, self._avoid, self._pacing.unwanted, newest=newest)
 
     @property
     def _avoid(self) -> frozenset[str]:
@@ -290,7 +291,7 @@ class Coordinator:
         return self._conduct.avoid | self._pacing.unwanted
 
     def _planned(self, views: dict[str, NodeView], cause: str, good_step: int | None = None) -> Assignment | Waiting:
-        return plan_generation(
+        planned = plan_generation(
             sizes=self.job.sizes,
             workers_per_node=self.job.workers_per_node,
             previous=self._assignment,
@@ -301,14 +302,13 @@ class Coordinator:
             avoid=self._avoid,
             good_step=good_step,
         )
+        return planned if isinstance(planned, Waiting) else self._fence.hinders(planned) or planned
 
     def _plan(
         self, views: dict[str, NodeView], cause: str, *, lost: tuple[str, ...], good_step: int | None = None
     ) -> None:
         """Open the next generation if it can be, give up if that takes too long."""
         now, planned = self._clock(), self._planned(views, cause, good_step)
-        if isinstance(planned, Assignment):
-            planned = self._fence.hinders(planned) or planned
         if isinstance(planned, Waiting):
             if now - self._waiting_since > self.job.timeouts.membership:
                 self._end("failed", self._why_waiting(planned, views), _MORE_NODES_HINT)
