@@ -27,6 +27,8 @@ _HEADER = struct.Struct("<8sQqqqqQQ16s")
 _MAGIC = b"PACELINE"
 _TRAINER_AT = 4096
 _BODY_AT = 64 * 1024
+_MADV_POPULATE_WRITE = 23  # madvise(2); the mmap module has no name for it
+_POPULATE_BYTES = 4 << 20  # the interpreter lock is held for so long at a time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +73,16 @@ class Segment:
         if os.fstat(self.fd).st_size < size:
             self._unmap()
             os.ftruncate(self.fd, size)
+
+    def populate(self, body_bytes: int) -> None:
+        """Have the pages for a shard file of `body_bytes` in memory before anything is written; no content changes."""
+        self.reserve(body_bytes)
+        memory = self.mapped()
+        for start in range(0, len(memory), _POPULATE_BYTES):
+            try:
+                memory.madvise(_MADV_POPULATE_WRITE, start, min(_POPULATE_BYTES, len(memory) - start))
+            except OSError:
+                return  # before Linux 5.14, or short of memory: whoever writes finds the pages, later and slower
 
     def mapped(self) -> mmap.mmap:
         """The whole segment, mapped; mapped anew when it has grown."""

@@ -249,6 +249,8 @@ class NodeSupervisor:
             self._following = assignment
             self.journal.generation = assignment.generation
             self._adopting = guarded(self._adopt(assignment, after=self._adopting))
+        if assignment is not None and assignment.member(self.node) is None:
+            guarded(asyncio.to_thread(self.memory.make_room, directive.room))
         if directive.buddy != self._replicator.buddy:
             self._replicator.buddy, self._replicator.buddy_node = directive.buddy, directive.buddy_node
             if self._active is not None:
