@@ -174,8 +174,8 @@ def measure(size: Size, repeat: int, say: Say) -> Report:
         notes=(
             times_as_fast(trials),
             f"Job: recipe {RECIPE}, model {size.title}, {RANKS} ranks, same data and model; the same engine but in"
-            f" torchft. Losses of all steps that these did: {'' if same_losses(*engine) else 'NOT '}bit-identical. Changed"
-            f" in the recipe: {', '.join((*size.overrides, *OVERRIDES))}.",
+            f" torchft. Losses of all steps that these did: {'' if same_losses(*engine) else 'NOT '}bit-identical."
+            f" Changed in the recipe: {', '.join((*size.overrides, *OVERRIDES))}.",
             "paceline: SIGKILL to all processes of one of 2 nodes (supervisor, worker, standby); 1 spare node; a"
             f" snapshot of every step in the memory of 2 nodes; durable checkpoints every {SAVE_EVERY} steps.",
             "The others: SIGKILL to one of 2 workers; whoever started it lives. This is the easier fault: nobody has to"

@@ -3,8 +3,8 @@ from __future__ import annotations
 import os
 
 import torch
-from benchmarks.common.process import resident_bytes
 
+from benchmarks.common.process import resident_bytes
 from paceline.engines.torch.allocator import keep_freed_memory
 
 SIZE = 64 << 20
