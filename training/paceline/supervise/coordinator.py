@@ -173,15 +173,15 @@ class Coordinator:
     def _tell(self, views: dict[str, NodeView]) -> None:
         buddies = choose_buddies(self._assignment, views) if self._assignment else {}
         for name in self._roster:
-            buddy = buddies.get(name)
             directive = Directive(
                 assignment=self._assignment,
-                buddy=Address(host=buddy.host, port=buddy.peer_port) if buddy else None,
+                buddy=Address(host=buddy.host, port=buddy.peer_port) if (buddy := buddies.get(name)) else None,
                 buddy_node=buddy.node if buddy else None,
                 committed_step=self._committer.committed_step,
                 inspect=self._inquest.inspect,
                 pause=self._pause,
                 persist_every=self._cadence.told,
+                room=self._roster.largest_snapshot(),
                 stop="leave" if self._may_leave(name, views) else "drain" if self._stop_requests else None,
             )
             self._roster.tell(name, directive)
