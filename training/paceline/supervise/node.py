@@ -88,9 +88,8 @@ class NodeSupervisor:
 
     async def run(self) -> None:
         """Until the coordinator says that this node may go, or a second SIGTERM; the first asks to be replaced."""
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.request_leave)
+            asyncio.get_running_loop().add_signal_handler(number, self.request_leave)
         self._phase(Activity.INITIALISE)
         staging = guarded(self._stage())
         reporting = guarded(self._line.keep())
@@ -100,17 +99,15 @@ class NodeSupervisor:
         await self._left.wait()
         self._replicator.stop()
         self._inspector.stop()
-        for task in (staging, reporting, hearing, watching, lending, self._adopting):
-            if task is not None:
-                task.cancel()
+        for task in filter(None, (staging, reporting, hearing, watching, lending, self._adopting)):
+            task.cancel()
         await self._loan.reclaim(grace=GRACE_SECONDS)
         await self._forks.close()
         if self._spawning is not None:
             await asyncio.wait([self._spawning])  # half a crew could not be buried
-        for crew in (self._active, self._standby):
-            if crew is not None:
-                crew.kill()
-                await crew.bury()
+        for crew in filter(None, (self._active, self._standby)):
+            crew.kill()
+            await crew.bury()
         self._server.close()
 
     def request_leave(self) -> None:
@@ -251,6 +248,8 @@ class NodeSupervisor:
             self._following = assignment
             self.journal.generation = assignment.generation
             self._adopting = guarded(self._adopt(assignment, after=self._adopting))
+        if assignment is not None and assignment.member(self.node) is None:
+            guarded(asyncio.to_thread(self.memory.make_room, directive.room))
         if directive.buddy != self._replicator.buddy:
             self._replicator.buddy, self._replicator.buddy_node = directive.buddy, directive.buddy_node
             if self._active is not None:
@@ -287,11 +286,8 @@ class NodeSupervisor:
             self._line.report_soon()
 
     async def _adopt(self, assignment: Assignment, *, after: asyncio.Task[None] | None) -> None:
-        """Bring the state here, promote the standbys.
-
-        One generation `after` the other, since both write into the same segments; one that is overtaken meanwhile
-        leaves the standbys to the next.
-        """
+        """Bring the state here, promote the standbys. One generation `after` the other, since both write into the same
+        segments; one that is overtaken meanwhile leaves the standbys to the next."""
         if after is not None:
             await asyncio.wait([after])
         if assignment is not self._following:
@@ -311,11 +307,11 @@ class NodeSupervisor:
             # its holder is gone too, as the coordinator will see in a moment: it will choose again
             self._unpromoted = Failure.of(error).model_copy(update={"message": f"restore from memory: {error}"})
             segments = []
-        if segments and (kept := await self._loan.reclaim()):  # the devices are free before the workers build
-            self._failure = self._unpromoted = kept
-            segments = []
+        occupied = await self._loan.reclaim()  # the devices must be free before the workers build
         if assignment is not self._following:
             self._unpromoted = None
+        elif occupied is not None:
+            self._failure = self._unpromoted = occupied
         elif segments:
             self._promote(assignment, member, segments)
         self._line.report_soon()
@@ -349,8 +345,12 @@ class NodeSupervisor:
         )
         self._replicator.start_newest(crew)
         self._pass_on()
-        # a crew that waits for a peer which will never come makes no step: have the next one ready all the same
-        asyncio.get_running_loop().call_later(_STANDBY_PATIENCE_SECONDS, self._raise_standbys)
+        asyncio.get_running_loop().call_later(_STANDBY_PATIENCE_SECONDS, self._follow_up, crew)
+
+    def _follow_up(self, crew: Crew) -> None:
+        """A crew that waits for a peer which will never come makes no step: have the next one ready all the same."""
+        if crew is not self._active or not crew.has_met:
+            self._raise_standbys()
 
     def _bring_state(self, assignment: Assignment, first_rank: int) -> list[int]:
         """For each local rank the own segment that holds the snapshot to start from; -1 when none is used, or when
@@ -388,10 +388,9 @@ def main() -> None:
     job_file, node, host, directory, *parent = sys.argv[1:]
     if parent:
         die_with_parent(int(parent[0]))
-    token = os.environ[ENV_RUN_TOKEN]
 
     async def supervise() -> None:
-        await NodeSupervisor(Path(job_file), node, host, Path(directory), token).run()
+        await NodeSupervisor(Path(job_file), node, host, Path(directory), os.environ[ENV_RUN_TOKEN]).run()
         os._exit(0)  # at once: a transfer that hangs on a thread must not keep the process
 
     asyncio.run(supervise())
