@@ -21,6 +21,7 @@ from paceline.spec.names import HEALTH_SOCKET
 from paceline.supervise import node as node_module
 from paceline.supervise import peer
 from paceline.supervise.lease import Lease
+from paceline.supervise.lending import Loan
 from paceline.supervise.memory import NodeMemory
 from paceline.supervise.node import NodeSupervisor
 from paceline.supervise.progress import Phase
@@ -28,6 +29,7 @@ from paceline.supervise.protocol import (
     Address,
     Assignment,
     Directive,
+    Failure,
     Heard,
     Member,
     NodeStatus,
@@ -431,6 +433,25 @@ def test_a_spare_that_is_lent_begins_when_nothing_of_its_borrower_is_left(
             os.kill(borrower, 0)
 
     play("waits", act, lend=("sh", "-c", "trap '' TERM; echo $$; while :; do sleep 0.1; done"))
+
+
+def test_a_spare_whose_borrower_does_not_end_says_that_it_cannot_serve(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def occupied(loan: Loan, *, grace: float = 0.0) -> Failure:
+        return Failure(message="a driver hangs")
+
+    monkeypatch.setattr(Loan, "reclaim", occupied)
+
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        scene.tell(assignment=scene.generation(0))
+        status = await scene.until(lambda s: s.failure is not None)
+        assert status.failure is not None and status.failure.message == "a driver hangs"
+        assert status.workers is not None and status.workers.state == "failed"
+        assert scene.node._active is None
+
+    play("waits", act)
 
 
 def test_a_lease_runs_from_when_the_report_was_sent_not_from_when_the_answer_came() -> None:
