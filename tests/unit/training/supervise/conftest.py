@@ -1,11 +1,13 @@
-"""A coordinator in virtual time, with nodes that say what a test wants them to."""
+"""Nodes, or a coordinator, that say what a test wants them to, and a real coordinator, or node, that hears it."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +17,9 @@ from paceline.journal.reader import Follower
 from paceline.spec.events import Event
 from paceline.spec.job import JobSpec
 from paceline.spec.manifest import CheckpointFile, TrainerState
+from paceline.supervise import node as node_module
 from paceline.supervise.coordinator import Coordinator
+from paceline.supervise.node import NodeSupervisor
 from paceline.supervise.protocol import (
     Assignment,
     Directive,
@@ -25,9 +29,11 @@ from paceline.supervise.protocol import (
     WorkersState,
     WorkersStatus,
 )
+from tests.unit.training.supervise.scene import TOKEN, Play, Scene
 
 E = TypeVar("E", bound=Event)
 MakeJob = Callable[..., JobSpec]
+HERE = Path(__file__).parent  # of fake_worker.py
 STEPS = 12
 
 
@@ -193,3 +199,35 @@ def stage(make_job: MakeJob) -> Stage:
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Child processes find paceline where this one does."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+
+
+@pytest.fixture
+def play(make_job: MakeJob, unused_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    job = make_job(nodes=1, spares=0, coordinator_port=unused_port)
+    monkeypatch.setattr(node_module.staging, "bring", lambda job, directory, journal: None)
+
+    @asynccontextmanager
+    async def running(behaviour: str, changes: dict[str, Any]) -> AsyncIterator[Scene]:
+        (tmp_path / "job.json").write_text(job.model_copy(update=changes).model_dump_json())
+        monkeypatch.setattr(node_module, "WORKER_MODULE", "fake_worker")
+        monkeypatch.setenv("BEHAVIOUR", behaviour)
+        monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
+        scene = Scene()
+        server = await asyncio.start_server(scene.serve, "127.0.0.1", unused_port)
+        scene.node = NodeSupervisor(tmp_path / "job.json", "node-0", "127.0.0.1", tmp_path, TOKEN)
+        task = asyncio.create_task(scene.node.run())
+        try:
+            yield scene
+        finally:
+            scene.node._left.set()
+            await task
+            server.close()
+
+    def perform(behaviour: str, act: Play, **changes: Any) -> None:
+        async def whole() -> None:
+            async with running(behaviour, changes) as scene:
+                await act(scene)
+
+        asyncio.run(whole())
+
+    return perform

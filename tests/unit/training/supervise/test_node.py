@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from paceline.checkpoint.segment import Segment
 from paceline.spec.health import Finding, Result, Verdict
-from paceline.spec.job import JobSpec, Timeouts
+from paceline.spec.job import Timeouts
 from paceline.spec.manifest import TrainerState
 from paceline.spec.names import HEALTH_SOCKET
 from paceline.supervise import node as node_module
@@ -23,110 +22,14 @@ from paceline.supervise import peer
 from paceline.supervise.lease import Lease
 from paceline.supervise.lending import Loan
 from paceline.supervise.memory import NodeMemory
-from paceline.supervise.node import NodeSupervisor
 from paceline.supervise.progress import Phase
 from paceline.supervise.protocol import (
     Address,
-    Assignment,
-    Directive,
     Failure,
-    Heard,
-    Member,
-    NodeStatus,
-    Report,
     Restore,
     ShardSource,
 )
-
-HERE = Path(__file__).parent  # of fake_worker.py
-TOKEN = "token"
-Play = Callable[["Scene"], Coroutine[Any, Any, None]]
-
-
-class Scene:
-    """The supervisor `node`, and the coordinator it reports to."""
-
-    def __init__(self) -> None:
-        self.status: NodeStatus | None = None
-        self.node: NodeSupervisor
-        self._writer: asyncio.StreamWriter | None = None
-        self._heard = asyncio.Event()
-        self.deaf = False
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
-        async for line in reader:
-            if self.deaf:
-                continue
-            report = Report.model_validate_json(line)
-            self.status = report.status
-            writer.write(Heard(sent=report.sent).model_dump_json().encode() + b"\n")
-            self._heard.set()
-
-    async def until(self, condition: Callable[[NodeStatus], bool]) -> NodeStatus:
-        async with asyncio.timeout(20):
-            while self.status is None or not condition(self.status):
-                self._heard.clear()
-                await self._heard.wait()
-        return self.status
-
-    async def ready(self) -> NodeStatus:
-        return await self.until(lambda s: s.ready)
-
-    def tell(self, **content: Any) -> None:
-        assert self._writer is not None
-        self._writer.write(Directive(**content).model_dump_json().encode() + b"\n")
-
-    def generation(self, number: int, restore: Restore | None = None, *, member: bool = True) -> Assignment:
-        assert self.status is not None
-        me = Member(
-            node="node-0",
-            first_rank=0,
-            host="127.0.0.1",
-            peer_port=self.status.peer_port if member else 1,
-            store_port=1,
-        )
-        return Assignment(
-            generation=number,
-            members=(me,),
-            workers_per_node=1,
-            restore=restore or Restore(source="nothing"),
-            cause="x",
-        )
-
-
-@pytest.fixture
-def play(
-    make_job: Callable[..., JobSpec], unused_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., None]:
-    job = make_job(nodes=1, spares=0, coordinator_port=unused_port)
-    monkeypatch.setattr(node_module.staging, "bring", lambda job, directory, journal: None)
-
-    @asynccontextmanager
-    async def running(behaviour: str, changes: dict[str, Any]) -> AsyncIterator[Scene]:
-        (tmp_path / "job.json").write_text(job.model_copy(update=changes).model_dump_json())
-        monkeypatch.setattr(node_module, "WORKER_MODULE", "fake_worker")
-        monkeypatch.setenv("BEHAVIOUR", behaviour)
-        monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
-        scene = Scene()
-        server = await asyncio.start_server(scene.serve, "127.0.0.1", unused_port)
-        scene.node = NodeSupervisor(tmp_path / "job.json", "node-0", "127.0.0.1", tmp_path, TOKEN)
-        task = asyncio.create_task(scene.node.run())
-        try:
-            yield scene
-        finally:
-            scene.node._left.set()
-            await task
-            server.close()
-
-    def perform(behaviour: str, act: Play, **changes: Any) -> None:
-        async def whole() -> None:
-            async with running(behaviour, changes) as scene:
-                await act(scene)
-
-        asyncio.run(whole())
-
-    return perform
+from tests.unit.training.supervise.scene import TOKEN, Scene
 
 
 @contextmanager
