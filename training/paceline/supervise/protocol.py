@@ -238,7 +238,7 @@ class Heard(Record):
 
 class Directive(Record):
     """Coordinator to supervisor. `buddy` keeps a second copy of this node's snapshots; `committed_step` is the newest
-    durable checkpoint; `inspect` asks for the stacks of that generation's workers; `pause` asks that generation's
+    durable checkpoint; `inspect` asks what that generation's workers are at; `pause` asks that generation's
     workers to end after the current step, all after the same one; `persist_every` are the steps between durable
     checkpoints where the recipe does not say; `stop` asks this of the run (drain), or says that
     the node may go (leave)."""

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from paceline.spec.manifest import TrainerState
+from paceline.supervise.flight_record import GroupRecord
 from paceline.supervise.link import SupervisorLink, WorkerLaunch
 
 
@@ -22,6 +23,7 @@ def main(launch: WorkerLaunch) -> None:
         os._exit(7)
     link = SupervisorLink(launch)
     promotion = link.wait_for_promotion()
+    link.examine = lambda: (GroupRecord(group="0", description="default_pg", entered=promotion.restore_step),)
     if behaviour == "fails":
         link.failed(ValueError("boom"))
         os._exit(1)
@@ -50,6 +52,7 @@ def main(launch: WorkerLaunch) -> None:
             time.sleep(0.01)
         link.step_done(link.persist_every, verified=0)
     if behaviour == "waits":
+        link.step_done(step, verified=step)
         signal.pause()  # as for a peer that never comes
     while not link.stop_requested:
         time.sleep(0.01)
