@@ -28,7 +28,6 @@ from paceline.spec.events import AnyEvent, FaultDetected, GenerationOpened, RunF
 from paceline.spec.job import JobSpec
 
 SAVE_EVERY = 5
-STEPS_BEFORE_KILL = 10  # at least, after the warm-up
 STRUCK_RANK = 1
 PATIENCE_SECONDS = 60.0  # without any step
 OVERRIDES = ("schedule.steps=80", f"checkpoint.persist_every={SAVE_EVERY}")
@@ -136,15 +135,17 @@ def rows(trials: dict[str, list[Trial]]) -> list[tuple[str, ...]]:
 
 
 def times_as_fast(trials: dict[str, list[Trial]]) -> str:
-    """How much sooner than under torchrun the first new step of paceline is, in words."""
-    medians = {}
+    """How much sooner than under torchrun the first new step of paceline is, whole and without a step, in words."""
+    whole, beyond = {}, {}
     for name in (OURS, TORCHRUN):
-        seconds = [trial.outcome().first_step_seconds for trial in trials[name] if has_caught_up(trial.steps)]
-        if not seconds:
+        found = [trial.outcome() for trial in trials[name] if has_caught_up(trial.steps)]
+        if not found:
             return f"{name} did not come back: there is nothing to compare."
-        medians[name] = statistics.median(seconds)
+        whole[name] = statistics.median(r.first_step_seconds for r in found)
+        beyond[name] = statistics.median(r.first_step_seconds - r.step_seconds for r in found)
     return (
-        f"Kill to first new optimizer step: paceline {medians[TORCHRUN] / medians[OURS]:.1f} times as fast as torchrun."
+        f"Kill to first new optimizer step: paceline {whole[TORCHRUN] / whole[OURS]:.1f} times as fast as torchrun;"
+        f" beyond one median step {beyond[TORCHRUN]:.2f} s against {beyond[OURS]:.2f} s of paceline."
     )
 
 
@@ -156,7 +157,7 @@ def measure(size: Size, repeat: int, say: Say) -> Report:
         data = dataset(directory, size)
         others = peers(say)
         for number in range(repeat):
-            at = size.warm_up + STEPS_BEFORE_KILL + number % SAVE_EVERY
+            at = size.warm_up + size.undisturbed + number % SAVE_EVERY
             for system, name in enumerate((OURS, *others)):
                 say(f"{number + 1} of {repeat}: kill after step {at} under {name}")
                 place = directory / f"run-{number}-{system}"
@@ -173,7 +174,8 @@ def measure(size: Size, repeat: int, say: Say) -> Report:
         notes=(
             times_as_fast(trials),
             f"Job: recipe {RECIPE}, model {size.title}, {RANKS} ranks, same data and model; the same engine but in"
-            f" torchft. Losses of all steps that these did: {'' if same_losses(*engine) else 'NOT '}bit-identical.",
+            f" torchft. Losses of all steps that these did: {'' if same_losses(*engine) else 'NOT '}bit-identical."
+            f" Changed in the recipe: {', '.join((*size.overrides, *OVERRIDES))}.",
             "paceline: SIGKILL to all processes of one of 2 nodes (supervisor, worker, standby); 1 spare node; a"
             f" snapshot of every step in the memory of 2 nodes; durable checkpoints every {SAVE_EVERY} steps.",
             "The others: SIGKILL to one of 2 workers; whoever started it lives. This is the easier fault: nobody has to"

@@ -1,4 +1,4 @@
-"""What the corruption sentinel adds to a step, at the cadences that a recipe has if it says nothing.
+"""What the corruption sentinel adds to a step, and to a run at the cadence that it then keeps.
 
     python -m benchmarks.sentinel [--repeat N] [--save]
 
@@ -23,6 +23,7 @@ from benchmarks.common.report import Report, Table
 from paceline.engines.base import RankContext, Rendezvous, Watch
 from paceline.engines.torch.engine import TorchEngine
 from paceline.journal.units import size
+from paceline.plan.cadence import steps_between
 from paceline.recipe.load import load
 
 VOCABULARY = 4096
@@ -55,6 +56,14 @@ def take(engine: TorchEngine, kind: str, passes: list[Pass]) -> float:
     return time.perf_counter() - started
 
 
+def sealed(engine: TorchEngine) -> float:
+    """Seconds of a seal, half of a check."""
+    started = time.perf_counter()
+    engine.seal()
+    engine.sync()
+    return time.perf_counter() - started
+
+
 def measure(repeat: int, say: Say) -> Report:
     """All repetitions, the kinds of steps taking turns."""
     recipe = load(RECIPE).recipe
@@ -69,19 +78,20 @@ def measure(repeat: int, say: Say) -> Report:
     shape = recipe.batch.micro_sequences, recipe.data.sequence_length
     inputs = torch.randint(0, VOCABULARY, shape)
     one = Pass(inputs, inputs)
-    every, recompute_every = recipe.sentinel.every, recipe.sentinel.recompute_every
+    choice = recipe.sentinel
     for _ in range(WARM_UP):
         take(engine, KINDS[2], [one])
     rows: list[tuple[str, ...]] = []
     for tokens in STEP_TOKENS:
         passes = [one] * (tokens // inputs.numel())
         found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        seals = []
         for number in range(repeat):
             say(f"{tokens} tokens a step: {number + 1} of {repeat}")
             seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
             for _ in range(ROUNDS):
                 for kind in KINDS:
-                    engine.seal()
+                    seals.append(sealed(engine))
                     seconds[kind].append(take(engine, kind, passes))
             for kind in KINDS:
                 found[kind].append(statistics.median(seconds[kind]))
@@ -89,22 +99,30 @@ def measure(repeat: int, say: Say) -> Report:
             statistics.median(some / alone - 1 for some, alone in zip(found[kind], found[KINDS[0]], strict=True))
             for kind in KINDS[1:]
         ]
-        mean = added[0] / every + (added[1] - added[0]) / recompute_every
-        step = 1000 * statistics.median(found[KINDS[0]])
-        rows.append((str(tokens), f"{step:.0f}", *(f"{100 * ratio:+.2f}" for ratio in (*added, mean))))
+        step = statistics.median(found[KINDS[0]])
+        every = max(choice.every, steps_between(2 * statistics.median(seals) / choice.overhead, step))
+        mean = added[0] / every + (added[1] - added[0]) / choice.recompute_every
+        per_cent = [f"{100 * ratio:+.2f}" for ratio in (*added, mean)]
+        rows.append((str(tokens), f"{1000 * step:.0f}", *per_cent[:2], str(every), per_cent[2]))
     held = sum(shard.tensor.nbytes for shard in engine.state().values())
     engine.teardown()
     return Report(
         title="What the corruption sentinel adds to a step",
         table=Table(
-            columns=("tokens a step", f"{KINDS[0]}, ms", *(f"{kind}, %" for kind in KINDS[1:]), "mean of a run, %"),
+            columns=(
+                "tokens a step",
+                f"{KINDS[0]}, ms",
+                *(f"{kind}, %" for kind in KINDS[1:]),
+                "steps between checks",
+                "mean of a run, %",
+            ),
             rows=tuple(rows),
         ),
         notes=(
             f"Job: recipe {RECIPE} on one rank and one thread, {size(held)} of parameters and optimizer state. Medians"
             f" of {repeat} repetitions, each the ratio of medians of {ROUNDS} steps of each kind, taking turns.",
-            f"Mean of a run: with the default cadences the state is checked every {every} step, the work recomputed"
-            f" every {recompute_every} steps.",
+            f"Mean of a run, which recomputes the work every {choice.recompute_every} steps and checks the state as"
+            f" often as {100 * choice.overhead:g} % of the time allow. Goal: at most 1 %.",
             "A check reads the whole state twice, however long the step is: what it adds falls with the tokens that a"
             " rank takes in a step.",
         ),

@@ -24,20 +24,28 @@ RANKS = 2
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Size:
     """A model, and how RECIPE is changed for it. `vocabulary` is that of its embedding: rows to spare for our tokens.
-    In the first `warm_up` steps paceline's next standbys rehearse."""
+    In the first `warm_up` steps paceline's next standbys rehearse; `undisturbed` steps at least come before a fault."""
 
     title: str
     vocabulary: int
     warm_up: int
+    undisturbed: int
     overrides: tuple[str, ...] = ()
 
 
-DEBUG = Size(title="debug", vocabulary=VOCABULARY, warm_up=12)
+DEBUG = Size(title="debug", vocabulary=VOCABULARY, warm_up=12, undisturbed=10)
 SMALL = Size(
     title="135M",
     vocabulary=49152,
     warm_up=3,
-    overrides=("model.preset=smollm2-135m", "batch.tokens=512", "batch.micro_sequences=1"),
+    undisturbed=5,
+    # one short sequence a rank: the step of a CPU must not hide what a restart takes
+    overrides=(
+        "model.preset=smollm2-135m",
+        "data.sequence_length=64",
+        "batch.tokens=128",
+        "batch.micro_sequences=1",
+    ),
 )
 
 

@@ -42,7 +42,7 @@ def test_a_flipped_bit_costs_a_step_and_a_node(
 ) -> None:
     undisturbed = train("undisturbed", spares=0, overrides=[*layout, *SHORT, "sentinel=null"])
     for corruption, subject, good_step in (("FlipGradient", "work", 6), (of_state, "state", 5)):
-        outcome = corrupt(corruption, *layout, *SHORT, "sentinel.recompute_every=3")
+        outcome = corrupt(corruption, *layout, *SHORT, "sentinel.overhead=1", "sentinel.recompute_every=3")
         assert outcome.finished.outcome == "completed"
         [judged] = outcome.of(CorruptionJudged)
         first, second = outcome.of(GenerationOpened)

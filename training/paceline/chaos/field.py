@@ -25,8 +25,9 @@ from paceline.checkpoint.repository import CheckpointRepository, step_folder
 from paceline.checkpoint.segment import READY, Segment
 from paceline.journal.writer import Journal
 from paceline.spec.errors import LaunchError
-from paceline.spec.events import AnyEvent, FaultInjected, GenerationOpened, RunFinished, StepFinished
+from paceline.spec.events import AnyEvent, FaultClassified, FaultInjected, GenerationOpened, RunFinished, StepFinished
 from paceline.supervise.fork_server import workers
+from paceline.supervise.membership import SILENT_CORRUPTION
 from paceline.supervise.process import living_members
 from paceline.supervise.protocol import NodeStatus, Report
 
@@ -39,7 +40,8 @@ _FULL_DISK_BYTES = 4096  # larger than the words of progress, smaller than any j
 
 
 class Field:
-    """One run that goes on. `orders` is where its saboteurs look; `storage` leads to the bucket, if there is one."""
+    """One run that goes on; `step` is the last that its newest generation has finished. `orders` is where its saboteurs
+    look; `storage` leads to the bucket, if there is one."""
 
     def __init__(
         self,
@@ -61,9 +63,9 @@ class Field:
         self._ground = ground
         self._journal = journal
         self._orders = orders
+        self._convicted: set[str] = set()
         self._fault = ""
         self._struck: list[str] = []
-        self._past: set[str] = set()
         self._blows_ns: list[int] = []
         self._before: tuple[int, int, frozenset[str]] = (-1, 0, frozenset())
 
@@ -74,9 +76,11 @@ class Field:
         for event in self._local.poll():
             self.events.append(event)
             if isinstance(event, GenerationOpened):
-                self.ranks, self.generation = event.ranks, event.generation or 0
-            elif isinstance(event, StepFinished):
+                self.ranks, self.generation, self.step = event.ranks, event.generation or 0, event.restore_step
+            elif isinstance(event, StepFinished) and event.generation == self.generation:
                 self.step = max(self.step, event.step)
+            elif isinstance(event, FaultClassified) and event.fault_class == SILENT_CORRUPTION:
+                self._convicted.add(event.target)
             elif isinstance(event, RunFinished):
                 raise LaunchError(f"the run {event.outcome}: {event.reason}", event.hint)
 
@@ -115,9 +119,10 @@ class Field:
         return running and workers is not None and workers.step >= following.restore.step + _UNDER_WAY_STEPS
 
     def _status(self, node: str) -> NodeStatus | None:
-        """What `node` last reported, if that is not long ago."""
+        """What `node` last reported, if that is not long ago, nor of before the last blow: a coordinator that was
+        struck does not hear any more what is on its way."""
         relay = self._local.relays[node]
-        if time.monotonic_ns() - relay.last_heard_ns > _STALE_NS:
+        if relay.last_heard_ns < max(time.monotonic_ns() - _STALE_NS, *self._blows_ns, 0):
             return None
         try:
             return Report.model_validate_json(relay.last_line).status
@@ -137,7 +142,6 @@ class Field:
     def begin(self, fault: str) -> None:
         """What follows is one trial of the class `fault`."""
         self.look()
-        self._past.update(self._struck)
         self._fault, self._struck, self._blows_ns, self.events = fault, [], [], []
         self._before = (self.generation, self.step, frozenset(self.ranks))
 
@@ -147,7 +151,6 @@ class Field:
         generation, step, members = self._before
         return Blow(
             struck=frozenset(self._struck),
-            struck_before=frozenset(self._past),
             first_ns=blows[0],
             last_ns=blows[-1],
             generation=generation,
@@ -249,11 +252,14 @@ class Field:
                 os.close(descriptor)
 
     def mend(self) -> None:
-        """Start again what is dead."""
-        for node, process in self._local.nodes.items():
+        """Start again what is dead, and put another node in the place of one that was convicted and left out: it would
+        not be used any more."""
+        for node, process in list(self._local.nodes.items()):
             if not living_members(process.pid):
                 process.wait()
                 self._local.start_node(node)
+            elif node in self._convicted and node not in self.ranks:
+                self._local.exchange_node(node)
 
     def _limit_files(self, node: str, most: int) -> None:
         for pid in living_members(self._local.nodes[node].pid):

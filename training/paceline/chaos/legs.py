@@ -14,7 +14,7 @@ from paceline.chaos.base import Leg
 from paceline.launch.job import RunRequest
 from paceline.recipe.load import load
 from paceline.spec.base import Record
-from paceline.spec.job import Timeouts
+from paceline.spec.job import FaultBudget, Timeouts
 
 RECIPE = "debug-tiny"
 _MODEL = "model.preset=micro"  # all steps are taken again without faults, to compare the bits
@@ -42,7 +42,7 @@ LEGS: dict[Leg, Ground] = {
         spares=1,
         storage="directory",
         keeps_world=True,
-        overrides=("parallelism.dp_replicate=2", "sentinel.recompute_every=1"),
+        overrides=("parallelism.dp_replicate=2", "sentinel.overhead=1", "sentinel.recompute_every=1"),
     ),
     Leg.BARE: Ground(spares=0, storage="directory", keeps_world=False),
 }
@@ -70,4 +70,5 @@ def _request(leg: Leg, dataset: Path, checkpoints: str, overrides: tuple[str, ..
         nodes=LEGS[leg].nodes,
         spares=spares,
         timeouts=Timeouts(membership=_PATIENCE_SECONDS),
+        fault_budget=FaultBudget(errors=_ENDLESS, node_faults=_ENDLESS),  # here it is neither a bug nor the node
     )

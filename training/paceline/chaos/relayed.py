@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 
 from paceline.chaos.relay import Relay
@@ -12,12 +13,27 @@ from paceline.spec.job import JobSpec
 
 
 class RelayedRun(LocalRun):
-    """What nodes read as the coordinator's port is that of their relay; nothing else differs."""
+    """What nodes read as the coordinator's port is that of their relay; nothing else differs. `ports` are all that
+    it has used."""
 
     def __init__(self, job: JobSpec, directory: Path, environment: Mapping[str, str]) -> None:
         super().__init__(job, directory, environment)
-        names = [f"node-{index}" for index in range(job.nodes + job.spares)]
-        self.relays = {name: Relay(job.coordinator_port) for name in names}
+        self.relays: dict[str, Relay] = {}
+        self.ports = [job.coordinator_port]
+        self._numbers = count(job.nodes + job.spares)
+
+    def start_node(self, name: str) -> None:
+        if name not in self.relays:
+            self.relays[name] = Relay(self.job.coordinator_port)
+            self.ports.append(self.relays[name].port)
+        super().start_node(name)
+
+    def exchange_node(self, name: str) -> None:
+        """Take node `name` away for good, and give the run another one."""
+        self.kill_node(name)
+        self.nodes.pop(name).wait()
+        self.relays.pop(name).close()
+        self.start_node(f"node-{next(self._numbers)}")
 
     def job_file(self, node: str) -> Path:
         path = self.directory / "nodes" / node / JOB_NAME

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import FrameType
 
@@ -38,7 +38,7 @@ from paceline.spec.base import Record
 from paceline.spec.errors import CheckpointError, LaunchError, PacelineError
 from paceline.spec.manifest import MANIFEST_NAME
 
-PLAN_NAME, TRIALS_NAME, SCORE_NAME = "chaos.json", "trials.jsonl", "score.json"
+PLAN_NAME, TRIALS_NAME, VERDICT_NAME, SCORE_NAME = "chaos.json", "trials.jsonl", "verdict.json", "score.json"
 _BUCKET = "paceline-chaos"
 _ACCOUNT, _REGION = "000000000000", "us-east-1"
 _DOCUMENTS, _VOCABULARY = 12, 512
@@ -49,7 +49,8 @@ OnTrial = Callable[[Trial, int, int], None]
 
 
 class Score(Record):
-    """The chaos score. `bit_identical` is over all legs that keep their world, None when none was run."""
+    """The chaos score. `bit_identical` is over all legs that keep their world, None when none was run. `wall_seconds`
+    are of all faults and verdicts, in however many sittings; what an interruption cut short is not in them."""
 
     plan: Plan
     classes: dict[str, ClassScore]
@@ -73,21 +74,22 @@ class ChaosRun:
         self._dataset = self._directory / "dataset"
         self._orders = self._directory / "orders"
         self._temporary = self._directory / "tmp"
-        self._ports: list[int] = []
+        self._ports: list[Sequence[int]] = []
+        self._since = time.monotonic()
         self.trials = _read_trials(self._directory / TRIALS_NAME)
 
     @classmethod
     def resume(cls, directory: Path, *, say: Callable[[str], None], on_trial: OnTrial) -> ChaosRun:
         """Go on with what was begun in `directory`; LaunchError if nothing was."""
-        path = directory / PLAN_NAME
-        if not path.is_file():
+        plan = begun(directory)
+        if plan is None:
             raise LaunchError(f"{directory}: no chaos run was begun there", "leave --resume out to begin one")
-        return cls(directory, Plan.model_validate_json(path.read_bytes()), say=say, on_trial=on_trial)
+        return cls(directory, plan, say=say, on_trial=on_trial)
 
     @classmethod
     def begin(cls, directory: Path, plan: Plan, *, say: Callable[[str], None], on_trial: OnTrial) -> ChaosRun:
         """A new one, in place of an older one in `directory`; LaunchError if something else is there."""
-        if (directory / PLAN_NAME).is_file():
+        if begun(directory) is not None:
             say(f"{directory}: replacing the chaos run of an earlier time")
             shutil.rmtree(directory)
         elif directory.exists() and any(directory.iterdir()):
@@ -98,7 +100,7 @@ class ChaosRun:
 
     def run(self) -> Score:
         """All that is left to do, and the score. Interrupted, by Ctrl-C or SIGTERM, it leaves no process behind."""
-        started = time.monotonic()
+        self._since = time.monotonic()
         for directory in (self._orders, self._temporary):
             directory.mkdir(exist_ok=True)
         marked = {**os.environ, ENV_ORDERS: str(self._orders), "TMPDIR": str(self._temporary)}
@@ -111,9 +113,9 @@ class ChaosRun:
                 assert aws.port is not None
                 with Relay(aws.port) as storage:
                     os.environ["AWS_ENDPOINT_URL"] = f"http://localhost:{storage.port}"
-                    self._ports += [aws.port, storage.port]
+                    self._ports.append([aws.port, storage.port])
                     legs = {leg: self._leg(leg, scheduled, storage) for leg in Leg if any(parts(scheduled, leg))}
-        return self._score(legs, time.monotonic() - started)
+        return self._score(legs)
 
     def _prepare(self) -> None:
         if (self._dataset / MANIFEST_NAME).is_file():
@@ -124,6 +126,9 @@ class ChaosRun:
 
     def _leg(self, leg: Leg, scheduled: Sequence[Scheduled], storage: Relay) -> LegVerdict:
         directory = self._directory / leg.value
+        record = open_store(str(directory), LaunchError)
+        if (directory / VERDICT_NAME).is_file():
+            return LegVerdict.model_validate_json(record.get(VERDICT_NAME))
         local = f"{directory / 'checkpoints'}"
         checkpoints = f"s3://{_BUCKET}/{leg.value}" if LEGS[leg].storage == "bucket" else local
         while remaining := self._remaining(scheduled, leg):
@@ -131,7 +136,10 @@ class ChaosRun:
             self._say(f"{leg.value}: {', '.join(each.fault.name() for each in part)}")
             self._part(leg, part, checkpoints, storage)
         self._say(f"{leg.value}: verify its data, and train the same without a fault")
-        return judge_leg(leg, directory, self._dataset, checkpoints)
+        verdict = judge_leg(leg, directory, self._dataset, checkpoints, since=self._since)
+        self._since += verdict.seconds
+        record.put(VERDICT_NAME, verdict.model_dump_json(indent=1).encode() + b"\n")
+        return verdict
 
     def _remaining(self, scheduled: Sequence[Scheduled], leg: Leg) -> list[Scheduled]:
         done = {trial.number for trial in self.trials}
@@ -142,9 +150,8 @@ class ChaosRun:
         directory, ground = self._directory / leg.value, LEGS[leg]
         job = render(disturbed(leg, self._dataset, checkpoints), directory)
         journal = Journal(Path(job.journal), run=job.run, producer="chaos")
-        self._ports.append(job.coordinator_port)
         with RelayedRun(job, directory, os.environ) as local:
-            self._ports += [relay.port for relay in local.relays.values()]
+            self._ports.append(local.ports)
             field = Field(
                 local,
                 ground,
@@ -157,9 +164,7 @@ class ChaosRun:
                 raise LaunchError(f"{directory}: the run did not begin", "see the logs of its nodes")
             for each in part:
                 trial = self._try(field, each)
-                self.trials.append(trial)
-                with (self._directory / TRIALS_NAME).open("a", encoding="utf-8") as file:
-                    file.write(trial.model_dump_json() + "\n")
+                self._note(trial)
                 self._on_trial(trial, len(self.trials), self._plan.faults)
                 if trial.ended is not None:
                     break
@@ -183,22 +188,29 @@ class ChaosRun:
                 leg=fault.leg.value,
                 signs=fault.signs,
                 heals=fault.heals,
+                seconds=time.monotonic() - self._since,
                 ended=ended,
             )
 
         try:
             field.begin(fault.name())
             fault.strike(field, each.rng(self._plan.seed))
-            calm = field.step + _CALM_STEPS
-            field.wait(lambda: field.step >= calm and _is_over(fault, outcome()), fault.patience)
+            field.wait(lambda: _is_over(fault, outcome()), fault.patience)
             field.mend()
-            if not field.wait(field.is_whole, _WHOLE_SECONDS):
+            calm = field.step + _CALM_STEPS
+            if not field.wait(lambda: field.step >= calm and field.is_whole(), _WHOLE_SECONDS):
                 ended = f"not at full strength again after {_WHOLE_SECONDS:.0f} s"
         except PacelineError as error:
             ended = error.problems[0].message
         return outcome()
 
-    def _score(self, legs: dict[Leg, LegVerdict], seconds: float) -> Score:
+    def _note(self, trial: Trial) -> None:
+        self._since += trial.seconds
+        self.trials.append(trial)
+        with (self._directory / TRIALS_NAME).open("a", encoding="utf-8") as file:
+            file.write(trial.model_dump_json() + "\n")
+
+    def _score(self, legs: dict[Leg, LegVerdict]) -> Score:
         compared = [verdict.bit_identical for verdict in legs.values() if verdict.bit_identical is not None]
         trials: dict[str, list[Trial]] = {}
         for trial in self.trials:
@@ -212,12 +224,18 @@ class ChaosRun:
             tokens_lost=sum(verdict.tokens_lost for verdict in legs.values()),
             tokens_repeated=sum(verdict.tokens_repeated for verdict in legs.values()),
             bit_identical=all(compared) if compared else None,
-            leaked=find(self._orders, self._ports, self._temporary, self._directory),
+            leaked=find(self._orders, chain(*self._ports), self._temporary, self._directory),
             legs={leg.value: verdict for leg, verdict in legs.items()},
-            wall_seconds=seconds,
+            wall_seconds=sum(t.seconds for t in self.trials) + sum(verdict.seconds for verdict in legs.values()),
         )
         (self._directory / SCORE_NAME).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
         return found
+
+
+def begun(directory: Path) -> Plan | None:
+    """What was begun in `directory`, over or not; None if nothing was."""
+    path = directory / PLAN_NAME
+    return Plan.model_validate_json(path.read_bytes()) if path.is_file() else None
 
 
 def _is_over(fault: FaultClass, trial: Trial) -> bool:
@@ -227,9 +245,12 @@ def _is_over(fault: FaultClass, trial: Trial) -> bool:
 
 
 def _read_trials(path: Path) -> list[Trial]:
+    """All that are over. The line at which an earlier sitting was killed is cut off: its fault is struck again."""
     if not path.is_file():
         return []
-    return [Trial.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    whole = path.read_bytes().rpartition(b"\n")[0]
+    os.truncate(path, len(whole) + 1 if whole else 0)
+    return [Trial.model_validate_json(line) for line in whole.splitlines()]
 
 
 @contextmanager

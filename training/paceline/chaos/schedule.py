@@ -10,10 +10,9 @@ from paceline.chaos.base import FaultClass, Leg
 from paceline.chaos.registry import chosen
 from paceline.spec.base import Record
 
-# One launcher replaces a coordinator three times, and one coordinator gives up after ten errors of workers within the
-# hour, as it should where nobody strikes on purpose. Then the run is stopped, and goes on under new ones.
-FAULTS_PER_PART = 6
-_COORDINATORS_PER_PART = 3
+# One launcher replaces three coordinators that die one soon after the other, as they do where no other class is struck.
+# Then the run is stopped, and goes on under another.
+COORDINATORS_PER_PART = 3
 _COORDINATOR_LOSS = "coordinator_loss"
 
 
@@ -50,9 +49,8 @@ def parts(scheduled: Sequence[Scheduled], leg: Leg) -> Iterator[list[Scheduled]]
     """The faults of `leg`, cut where the run is stopped and started again."""
     part: list[Scheduled] = []
     for each in (s for s in scheduled if s.fault.leg is leg):
-        names = [s.fault.name() for s in part]
-        used_up = each.fault.name() == _COORDINATOR_LOSS and names.count(_COORDINATOR_LOSS) == _COORDINATORS_PER_PART
-        if used_up or len(part) == FAULTS_PER_PART:
+        losses = sum(s.fault.name() == _COORDINATOR_LOSS for s in part)
+        if each.fault.name() == _COORDINATOR_LOSS and losses == COORDINATORS_PER_PART:
             yield part
             part = []
         part.append(each)

@@ -17,11 +17,9 @@ _SECOND = 1e9
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Blow:
     """What was done, and to whom: nodes, the coordinator, or the folder of a checkpoint. The rest is how things stood
-    then: which generation, the last step that anybody had finished, who took part, and who had been struck earlier in
-    the same run."""
+    then: which generation, the last step that it had finished, and who took part."""
 
     struck: frozenset[str]
-    struck_before: frozenset[str] = frozenset()
     first_ns: int
     last_ns: int
     generation: int
@@ -35,7 +33,8 @@ class Trial(Record):
     what was struck, and is None where nothing was detected. `lost_steps` had been done and had to be done again.
 
     A false action is a generation that nothing called for, or a node that lost its place without having been struck in
-    this trial or before. `ended` is why the run came to its end, if it did not survive.
+    this trial. `seconds` went by since the trial before was over, starts and stops of the run included.
+    `ended` is why the run came to its end, if it did not survive.
     """
 
     number: int
@@ -46,6 +45,7 @@ class Trial(Record):
     recover_seconds: float | None
     lost_steps: int
     false_actions: int
+    seconds: float
     ended: str | None = None
 
 
@@ -58,6 +58,7 @@ def judge(
     leg: str,
     signs: Collection[str],
     heals: bool,
+    seconds: float,
     ended: str | None = None,
 ) -> Trial:
     """What `events`, in any order, say of the blow."""
@@ -75,6 +76,7 @@ def judge(
         recover_seconds=None if recovered is None else (recovered.monotonic_ns - blow.last_ns) / _SECOND,
         lost_steps=_lost_steps(events, opened, blow),
         false_actions=_displaced(opened, blow) if heals else len(opened),
+        seconds=seconds,
         ended=ended,
     )
 
@@ -109,7 +111,7 @@ def _displaced(opened: Sequence[GenerationOpened], blow: Blow) -> int:
     """How often a node lost its place that nothing was done to."""
     count, members = 0, set(blow.members)
     for event in opened:
-        count += len(members - set(event.ranks) - blow.struck - blow.struck_before)
+        count += len(members - set(event.ranks) - blow.struck)
         members = set(event.ranks)
     return count
 
@@ -122,7 +124,8 @@ class Spread(Record):
 
 
 class ClassScore(Record):
-    """All trials of one class: `struck` is how many, and `survived` those after which the run went on."""
+    """All trials of one class: `struck` is how many, and `survived` those after which the run went on. `seconds` are
+    those that each of them took, from the end of the one before."""
 
     struck: int
     detected: int | None
@@ -131,6 +134,7 @@ class ClassScore(Record):
     survived: int
     detect_seconds: Spread
     recover_seconds: Spread
+    seconds: Spread
     lost_steps_most: int
     lost_steps: int
     false_actions: int
@@ -148,6 +152,7 @@ def score(trials: Sequence[Trial], *, signs: Collection[str], heals: bool) -> Cl
         survived=sum(t.ended is None for t in trials),
         detect_seconds=spread(detections),
         recover_seconds=spread(recoveries),
+        seconds=spread([t.seconds for t in trials]),
         lost_steps_most=max((t.lost_steps for t in trials), default=0),
         lost_steps=sum(t.lost_steps for t in trials),
         false_actions=sum(t.false_actions for t in trials),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from paceline.chaos.base import Leg
@@ -20,7 +21,8 @@ from paceline.spec.manifest import CheckpointManifest
 
 class LegVerdict(Record):
     """`difference` is where the record of the data first departs from a replay, None where it is proved to the end;
-    then no token was lost or repeated. `bit_identical` is None where the world was not kept."""
+    then no token was lost or repeated. `bit_identical` is None where the world was not kept. `seconds` went by since
+    the last fault was over."""
 
     steps: int
     tokens: int
@@ -28,10 +30,12 @@ class LegVerdict(Record):
     tokens_repeated: int
     difference: str | None
     bit_identical: bool | None
+    seconds: float
 
 
-def judge_leg(leg: Leg, directory: Path, dataset: Path, checkpoints: str) -> LegVerdict:
+def judge_leg(leg: Leg, directory: Path, dataset: Path, checkpoints: str, *, since: float) -> LegVerdict:
     """Read what the run in `directory` has left, and train the same steps again undisturbed if that can be compared.
+    `since` is when its last fault was over, by the machine's monotonic clock.
 
     Raises CheckpointError when it has left no checkpoint.
     """
@@ -47,6 +51,7 @@ def judge_leg(leg: Leg, directory: Path, dataset: Path, checkpoints: str) -> Leg
         tokens_repeated=max(0, final.trainer.next_index * record.sequence_length - wanted * per_step),
         difference=report.difference,
         bit_identical=_is_as_undisturbed(leg, directory, dataset, final) if LEGS[leg].keeps_world else None,
+        seconds=time.monotonic() - since,
     )
 
 

@@ -27,6 +27,8 @@ _HEADER = struct.Struct("<8sQqqqqQQ16s")
 _MAGIC = b"PACELINE"
 _TRAINER_AT = 4096
 _BODY_AT = 64 * 1024
+_MADV_POPULATE_WRITE = 23  # madvise(2); the mmap module has no name for it
+_POPULATE_BYTES = 4 << 20  # the interpreter lock is held for so long at a time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +73,16 @@ class Segment:
         if os.fstat(self.fd).st_size < size:
             self._unmap()
             os.ftruncate(self.fd, size)
+
+    def populate(self, body_bytes: int) -> None:
+        """Have the pages for a shard file of `body_bytes` in memory before anything is written; no content changes."""
+        self.reserve(body_bytes)
+        memory = self.mapped()
+        for start in range(0, len(memory), _POPULATE_BYTES):
+            try:
+                memory.madvise(_MADV_POPULATE_WRITE, start, min(_POPULATE_BYTES, len(memory) - start))
+            except OSError:
+                return  # before Linux 5.14, or short of memory: whoever writes finds the pages, later and slower
 
     def mapped(self) -> mmap.mmap:
         """The whole segment, mapped; mapped anew when it has grown."""
@@ -169,12 +181,21 @@ class Segment:
         if header is None or header.state != READY:
             return None
         text = self.mapped()[_TRAINER_AT : _TRAINER_AT + header.trainer_bytes]
-        body = bytes(self.body(header.body_bytes))
+        body = self._read(_BODY_AT, header.body_bytes)
         hasher = xxhash.xxh3_128(text)
         hasher.update(body)
         if hasher.hexdigest() != header.digest:
             return None
         return SegmentContent(trainer=TrainerState.model_validate_json(text), body=body)
+
+    def _read(self, start: int, size: int) -> bytes:
+        """A copy from the file, not the mapping: the kernel makes it while other threads go on, such as the one that
+        reports that this node lives."""
+        pieces = []
+        while size and (piece := os.pread(self.fd, size, start)):  # at most 2 GiB at a time, see read(2)
+            pieces.append(piece)
+            start, size = start + len(piece), size - len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def is_whole(self) -> bool:
         """Whether the content is complete and matches its digest. Reads all of it."""

@@ -7,7 +7,9 @@ new content or what it held before.
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from paceline.spec.errors import PacelineError, StorageError
 
 Bytes = bytes | bytearray | memoryview
 
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{16}")
 _REFUSED_HINT = "check that the bucket exists and that your role or profile may use it"
 _UNREACHABLE_HINT = "check the credentials, AWS_REGION, AWS_ENDPOINT_URL and the network, then try again"
 
@@ -52,7 +55,9 @@ class ObjectStore(Protocol):
         """All keys that start with `prefix`, in order."""
         ...
 
-    def delete(self, key: str) -> None: ...
+    def delete(self, key: str) -> None:
+        """Nothing happens when there is no such key."""
+        ...
 
 
 class DirectoryStore:
@@ -101,7 +106,11 @@ class DirectoryStore:
         yield from sorted(k for k in keys if k.startswith(prefix) and not k.rsplit("/", 1)[-1].startswith("."))
 
     def delete(self, key: str) -> None:
-        (self.root / key).unlink(missing_ok=True)
+        path = self.root / key
+        path.unlink(missing_ok=True)
+        folder = path.parent
+        if folder != self.root and folder.is_dir() and all(_DRAFT.fullmatch(left.name) for left in folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)  # with what writers that were killed there left half written
 
 
 class BucketStore:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +46,7 @@ class Follower:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._places: dict[Path, _Place] = {}
+        self._places: dict[str, _Place] = {}
 
     def poll(self) -> list[AnyEvent]:
         """The new events, by time; those of one instant in the order of their producers' names and lines.
@@ -54,9 +55,13 @@ class Follower:
         """
         events: list[AnyEvent] = []
         problems: list[Problem] = []
-        for path in sorted(self.directory.glob("*.jsonl")):
+        for name, size in self._files():
+            place = self._places.setdefault(name, _Place())
+            if size == place.offset:
+                place.torn = False
+                continue
             try:
-                events += _advance(path, self._places.setdefault(path, _Place()))
+                events += _advance(self.directory / name, place)
             except JournalError as error:
                 problems += error.problems
         if problems:
@@ -66,7 +71,16 @@ class Follower:
     @property
     def torn(self) -> tuple[str, ...]:
         """The files that ended in the middle of a line at the last poll."""
-        return tuple(path.name for path, place in self._places.items() if place.torn)
+        return tuple(name for name, place in self._places.items() if place.torn)
+
+    def _files(self) -> list[tuple[str, int]]:
+        """Name and size of every producer's file. Of many most have said nothing since the last poll: no Path is made
+        of them."""
+        try:
+            with os.scandir(self.directory) as entries:
+                return sorted((each.name, each.stat().st_size) for each in entries if each.name.endswith(".jsonl"))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
 
 def _advance(path: Path, place: _Place) -> list[AnyEvent]:

@@ -106,6 +106,9 @@ def _of_fault(event: ev.AnyEvent) -> str:
             return f"Nothing moved for {duration(event.idle_seconds)}: {_words(event.fault_class)}: {event.reason}."
         case ev.CorruptionJudged():
             return f"Step {event.step:,} was suspicious, {event.suspicion}; {event.outcome}: {event.reason}."
+        case ev.SentinelPaced():
+            why = f"a check takes {event.check_seconds:.3g} s, a step {event.step_seconds:.3g} s"
+            return f"The state is checked every {event.after} steps instead of {event.before}: {why}."
         case ev.CadenceChanged():
             costs = f"one stalls {event.stall_seconds:.3g} s and takes storage {event.absorb_seconds:.3g} s"
             why = f"{costs}, a step takes {event.step_seconds:.3g} s, {event.failures_per_day:.3g} failures a day"

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from paceline.launch.job import JOB_NAME
 from paceline.spec.errors import LaunchError
 
 _RESTARTS = 3
+_PROVEN_SECONDS = 60.0  # one that served so long did not die of what the one before it died of
 
 # module, arguments, log
 Spawn = Callable[[str, list[str], Path], "subprocess.Popen[bytes]"]
@@ -32,12 +34,14 @@ def spawn(module: str, arguments: list[str], log: Path, environment: Mapping[str
 
 
 class KeptCoordinator:
-    """The coordinator of the run in `directory`. It ends with this process."""
+    """The coordinator of the run in `directory`. It ends with this process. `clock` is in seconds."""
 
-    def __init__(self, directory: Path, spawn: Spawn) -> None:
+    def __init__(self, directory: Path, spawn: Spawn, clock: Callable[[], float] = time.monotonic) -> None:
         self.process: subprocess.Popen[bytes] | None = None
         self._directory = directory
         self._spawn = spawn
+        self._clock = clock
+        self._started = 0.0
         self._restarts = 0
         self._stopping = False
 
@@ -48,7 +52,8 @@ class KeptCoordinator:
 
     def start(self) -> None:
         """Start it, as a successor if there was one before."""
-        successor = ["successor"] if self._restarts else []
+        successor = ["successor"] if self.process is not None else []
+        self._started = self._clock()
         arguments = [str(self._directory / JOB_NAME), str(os.getpid()), *successor]
         # until it can hear SIGTERM as a wish to stop, it would simply die of it
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -61,10 +66,13 @@ class KeptCoordinator:
             self.process.terminate()
 
     def replace(self) -> None:
-        """Start a successor, which learns everything from the nodes. LaunchError when they keep dying."""
+        """Start a successor, which learns everything from the nodes. LaunchError when they die one soon after the
+        other; how many did over a long time does not count."""
+        if self._clock() - self._started >= _PROVEN_SECONDS:
+            self._restarts = 0
         if self._restarts == _RESTARTS:
             raise LaunchError(
-                f"the coordinator ended {self._restarts + 1} times without finishing the run",
+                f"the coordinator ended {self._restarts + 1} times, each time within {_PROVEN_SECONDS:g} seconds",
                 f"see {self._directory / 'coordinator.log'}",
             )
         self._restarts += 1

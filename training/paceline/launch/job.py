@@ -26,7 +26,7 @@ from paceline.recipe.method import PAIRS
 from paceline.recipe.schema import Recipe
 from paceline.spec.errors import CheckpointError, DataError, GraphError, LaunchError, Problem, RecipeError
 from paceline.spec.events import GenerationOpened
-from paceline.spec.job import JobSpec, Timeouts
+from paceline.spec.job import FaultBudget, JobSpec, Timeouts
 from paceline.spec.manifest import BaseModelRecord, DatasetManifest
 from paceline.spec.names import ENV_IMAGE_DIGEST
 from paceline.spec.run import JOURNAL_DIRECTORY, RUN_NAME, RunRecord
@@ -52,6 +52,7 @@ class RunRequest:
     min_nodes: int | None = None
     graphs: str | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
+    fault_budget: FaultBudget = field(default_factory=FaultBudget)
 
 
 def render(request: RunRequest, directory: Path) -> JobSpec:
@@ -99,6 +100,7 @@ def render(request: RunRequest, directory: Path) -> JobSpec:
         image_digest=os.environ.get(ENV_IMAGE_DIGEST),
         first_generation=_next_generation(directory / JOURNAL_DIRECTORY),
         timeouts=request.timeouts,
+        fault_budget=request.fault_budget,
     )
     record = RunRecord(
         run=request.name,

@@ -34,6 +34,16 @@ class Timeouts(Record):
         return self
 
 
+class FaultBudget(Record):
+    """What a run takes for bad luck: so many faults within `window` seconds, and no more."""
+
+    window: float = Field(default=3600.0, gt=0, description="seconds over which faults are counted")
+    errors: int = Field(default=10, ge=1, description="exceptions of workers: at so many it is a bug, and the run ends")
+    node_faults: int = Field(
+        default=2, ge=1, description="of one node: at so many it has a cause, and others are used while there are any"
+    )
+
+
 class JobSpec(Record):
     """One run. `recipe` is the resolved recipe; `nodes` are needed, `spares` stand by."""
 
@@ -62,6 +72,7 @@ class JobSpec(Record):
     image_digest: str | None = None
     first_generation: int = Field(default=0, ge=0, description="above those of earlier parts of the same run")
     timeouts: Timeouts = Timeouts()
+    fault_budget: FaultBudget = FaultBudget()
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -11,21 +11,20 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from paceline.spec.events import EVERYBODY, AnyEvent, FaultClassified, FaultDetected
+from paceline.spec.job import FaultBudget
 from paceline.supervise.membership import SILENT_CORRUPTION, Fault
 from paceline.supervise.protocol import Failure
 
 _SAME_STEP = 3
-_WINDOW_SECONDS = 3600.0
-_ERRORS_IN_WINDOW = 10
-_OFFENCES_IN_WINDOW = 2  # nodes fail once in months: a second time within the hour has a cause
 _FRAME = re.compile(r'File "(.+)", line (\d+), in (.+)')
 _HINT = "this is no bad luck; see the node's workers.log, mend the cause, and start the run again: it resumes"
 
 
 class Conduct:
-    """The record of one run."""
+    """The record of one run, held against its `budget`."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, budget: FaultBudget, clock: Callable[[], float]) -> None:
+        self._budget = budget
         self._clock = clock
         self._offences: dict[str, deque[float]] = defaultdict(deque)
         self._errors: deque[float] = deque()
@@ -43,7 +42,7 @@ class Conduct:
             if fault.node is not None:
                 self._offend(fault.node, fault.fault_class, now)
         for times in (self._errors, *self._offences.values()):
-            while times and now - times[0] > _WINDOW_SECONDS:
+            while times and now - times[0] > self._budget.window:
                 times.popleft()
 
     def recall(self, told: Iterable[AnyEvent], now: datetime) -> None:
@@ -64,8 +63,8 @@ class Conduct:
     def avoid(self) -> frozenset[str]:
         """Nodes to use only when there are no others: the repeat offenders, and for good those with wrong results."""
         now = self._clock()
-        recent = {n: sum(now - t <= _WINDOW_SECONDS for t in times) for n, times in self._offences.items()}
-        repeated = {node for node, count in recent.items() if count >= _OFFENCES_IN_WINDOW}
+        recent = {n: sum(now - t <= self._budget.window for t in times) for n, times in self._offences.items()}
+        repeated = {node for node, count in recent.items() if count >= self._budget.node_faults}
         return frozenset(self._convicted | repeated)
 
     def verdict(self, faults: Sequence[Fault]) -> Failure | None:
@@ -77,8 +76,9 @@ class Conduct:
         what = f"{last.evidence}{_origin(last.traceback)}"
         if self._at_same_step >= _SAME_STEP:
             message = f"{last.where}: failed {self._at_same_step} times at the same step: {what}"
-        elif len(self._errors) >= _ERRORS_IN_WINDOW:
-            message = f"{last.where}: failed {len(self._errors)} times within an hour, the last time: {what}"
+        elif len(self._errors) >= self._budget.errors:
+            often, minutes = len(self._errors), self._budget.window / 60
+            message = f"{last.where}: failed {often} times within {minutes:g} minutes, the last time: {what}"
         else:
             return None
         return Failure(message=message, hint=_HINT, traceback=last.traceback)

@@ -78,7 +78,7 @@ class Coordinator:
         self._clock = clock
         self._roster = Roster(job.timeouts, self.journal, clock)
         self._committer = Committer(job, self.journal)
-        self._conduct = Conduct(clock)
+        self._conduct = Conduct(job.fault_budget, clock)
         recipe = Recipe.model_validate(job.recipe)
         self._pacing = Pacing(recipe.stragglers.action, self.journal)
         self._cadence = PersistCadence(recipe.checkpoint, self.journal)
@@ -173,15 +173,15 @@ class Coordinator:
     def _tell(self, views: dict[str, NodeView]) -> None:
         buddies = choose_buddies(self._assignment, views) if self._assignment else {}
         for name in self._roster:
-            buddy = buddies.get(name)
             directive = Directive(
                 assignment=self._assignment,
-                buddy=Address(host=buddy.host, port=buddy.peer_port) if buddy else None,
+                buddy=Address(host=buddy.host, port=buddy.peer_port) if (buddy := buddies.get(name)) else None,
                 buddy_node=buddy.node if buddy else None,
                 committed_step=self._committer.committed_step,
                 inspect=self._inquest.inspect,
                 pause=self._pause,
                 persist_every=self._cadence.told,
+                room=self._roster.largest_snapshot(),
                 stop="leave" if self._may_leave(name, views) else "drain" if self._stop_requests else None,
             )
             self._roster.tell(name, directive)
@@ -282,7 +282,8 @@ class Coordinator:
             self._pause = assignment.generation
 
     def _wanted_change(self, assignment: Assignment, views: dict[str, NodeView]) -> str | None:
-        return wanted_change(assignment, views, self.job.sizes, self._avoid, self._pacing.unwanted)
+        newest = max(self._first_generation, self._committer.first_generation) - 1
+        return wanted_change(assignment, views, self.job.sizes, self._avoid, self._pacing.unwanted, newest=newest)
 
     @property
     def _avoid(self) -> frozenset[str]:
@@ -290,7 +291,7 @@ class Coordinator:
         return self._conduct.avoid | self._pacing.unwanted
 
     def _planned(self, views: dict[str, NodeView], cause: str, good_step: int | None = None) -> Assignment | Waiting:
-        return plan_generation(
+        planned = plan_generation(
             sizes=self.job.sizes,
             workers_per_node=self.job.workers_per_node,
             previous=self._assignment,
@@ -301,14 +302,13 @@ class Coordinator:
             avoid=self._avoid,
             good_step=good_step,
         )
+        return planned if isinstance(planned, Waiting) else self._fence.hinders(planned) or planned
 
     def _plan(
         self, views: dict[str, NodeView], cause: str, *, lost: tuple[str, ...], good_step: int | None = None
     ) -> None:
         """Open the next generation if it can be, give up if that takes too long."""
         now, planned = self._clock(), self._planned(views, cause, good_step)
-        if isinstance(planned, Assignment):
-            planned = self._fence.hinders(planned) or planned
         if isinstance(planned, Waiting):
             if now - self._waiting_since > self.job.timeouts.membership:
                 self._end("failed", self._why_waiting(planned, views), _MORE_NODES_HINT)

@@ -126,6 +126,11 @@ class Crew:
         return min((w.step for w in self.workers), default=-1)
 
     @property
+    def has_met(self) -> bool:
+        """Its workers have found their peers and their state: what they do next needs the processors."""
+        return all(worker.phase > Phase.RESTORE for worker in self.progress())
+
+    @property
     def verified(self) -> int:
         """The newest step whose state all workers found right."""
         return min((w.verified for w in self.workers), default=-1)

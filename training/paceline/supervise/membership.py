@@ -226,9 +226,14 @@ def wanted_change(
     sizes: Sequence[int],
     avoid: Collection[str],
     unwanted: Collection[str] = (),
+    *,
+    newest: int = -1,
 ) -> str | None:
-    """Why a generation that is well should give way to another after its present step: a member's capacity ends, a
-    spare can take over from an unwanted one, or there are nodes to grow by."""
+    """Why a generation that is well should give way to another after its present step: a later one was opened, up to
+    `newest`, and a coordinator that could tell nobody was lost with it, so that storage takes only that one's
+    checkpoints; a member's capacity ends; a spare can take over from an unwanted one; or there are nodes to grow by."""
+    if newest > assignment.generation:
+        return f"go on as a later generation: {newest} was opened, and nobody was told"
     members = {m.node for m in assignment.members}
     leaving = sorted(n for n in members if n in views and views[n].status.leaving)
     if leaving:

@@ -25,6 +25,8 @@ class NodeMemory:
         self._lock = threading.Lock()
         self.own: list[Pair] = [self._pair(f"own{i}") for i in range(workers_per_node)]
         self._copies: dict[int, Pair] = {}
+        self._unused: list[Pair] = []
+        self._room = 0
         self._receiving: Counter[int] = Counter()
 
     def _pair(self, name: str) -> Pair:
@@ -50,13 +52,31 @@ class NodeMemory:
         """The segment with this snapshot."""
         return next((s for s, _ in self._ready() if is_snapshot(s, rank, step, digest)), None)
 
+    def find_copy(self, rank: int, step: int, digest: str) -> Segment | None:
+        """The same among the copies, which only their buddies write."""
+        with self._lock:
+            pair = self._copies.get(rank, ())
+        return next((segment for segment in pair if is_snapshot(segment, rank, step, digest)), None)
+
     def copy_target(self, rank: int) -> Segment:
         """The segment that the next copy of `rank` may overwrite: never the newest whole one."""
         with self._lock:
             pair = self._copies.get(rank)
             if pair is None:
-                pair = self._copies[rank] = self._pair(f"copy{rank}")
+                pair = self._unused.pop() if self._unused else self._pair(f"copy{rank}")
+                self._copies[rank] = pair
         return min(pair, key=age)
+
+    def make_room(self, body_bytes: int) -> None:
+        """Find the memory in which this node, as a spare, will receive when it takes over: a snapshot of each of its
+        ranks, and one of a buddy's for each. Fresh pages take several times as long as the transfer into them."""
+        with self._lock:
+            missing, self._room = body_bytes > self._room, max(body_bytes, self._room)
+            while missing and len(self._unused) < len(self.own):
+                self._unused.append(self._pair(f"spare{len(self._unused)}"))
+            targets = [min(pair, key=age) for pair in (*self.own, *self._unused)] if missing else []
+        for segment in targets:
+            segment.populate(body_bytes)
 
     @contextmanager
     def receiving(self, rank: int) -> Iterator[Segment]:

@@ -249,6 +249,8 @@ class NodeSupervisor:
             self._following = assignment
             self.journal.generation = assignment.generation
             self._adopting = guarded(self._adopt(assignment, after=self._adopting))
+        if assignment is not None and assignment.member(self.node) is None:
+            guarded(asyncio.to_thread(self.memory.make_room, directive.room))
         if directive.buddy != self._replicator.buddy:
             self._replicator.buddy, self._replicator.buddy_node = directive.buddy, directive.buddy_node
             if self._active is not None:
@@ -285,11 +287,8 @@ class NodeSupervisor:
             self._line.report_soon()
 
     async def _adopt(self, assignment: Assignment, *, after: asyncio.Task[None] | None) -> None:
-        """Bring the state here, promote the standbys.
-
-        One generation `after` the other, since both write into the same segments; one that is overtaken meanwhile
-        leaves the standbys to the next.
-        """
+        """Bring the state here, promote the standbys. One generation `after` the other, since both write into the same
+        segments; one that is overtaken meanwhile leaves the standbys to the next."""
         if after is not None:
             await asyncio.wait([after])
         if assignment is not self._following:
@@ -343,8 +342,12 @@ class NodeSupervisor:
         )
         self._replicator.start_newest(crew)
         self._pass_on()
-        # a crew that waits for a peer which will never come makes no step: have the next one ready all the same
-        asyncio.get_running_loop().call_later(_STANDBY_PATIENCE_SECONDS, self._raise_standbys)
+        asyncio.get_running_loop().call_later(_STANDBY_PATIENCE_SECONDS, self._follow_up, crew)
+
+    def _follow_up(self, crew: Crew) -> None:
+        """A crew that waits for a peer which will never come makes no step: have the next one ready all the same."""
+        if crew is not self._active or not crew.has_met:
+            self._raise_standbys()
 
     def _bring_state(self, assignment: Assignment, first_rank: int) -> list[int]:
         """For each local rank the own segment that holds the snapshot to start from; -1 when none is used, or when

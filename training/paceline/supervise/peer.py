@@ -14,7 +14,7 @@ import socketserver
 import threading
 from typing import Any
 
-from paceline.checkpoint.segment import Segment
+from paceline.checkpoint.segment import Segment, SegmentHeader
 from paceline.spec.manifest import TrainerState
 from paceline.supervise.memory import NodeMemory
 from paceline.supervise.protocol import Address
@@ -65,26 +65,47 @@ class _Handler(socketserver.BaseRequestHandler):
             _try_line(self.request, {"error": str(error)})
 
     def _hold(self, request: dict[str, Any]) -> None:
-        with self.server.memory.receiving(request["rank"]) as segment:
-            _receive(self.request, segment, request)
+        rank, step = request["rank"], request["step"]
+        if not self._has(request):
+            _send_line(self.request, {"wanted": step})
+            with self.server.memory.receiving(rank) as segment:
+                _receive(self.request, segment, request)
         # a snapshot after step n exists only if every rank's of n - 1 exists twice: nobody goes back behind that
-        self.server.memory.free_up_to(request["step"] - 2)
-        _send_line(self.request, {"held": request["step"]})
+        self.server.memory.free_up_to(step - 2)
+        _send_line(self.request, {"held": step})
+
+    def _has(self, request: dict[str, Any]) -> bool:
+        """Whether it is here already, as at the node that a spare has just fetched it from."""
+        segment = self.server.memory.find_copy(request["rank"], request["step"], request["digest"])
+        header = segment.header() if segment is not None else None
+        if segment is None or header is None or header.generation != request["generation"]:
+            return False
+        if not segment.is_whole():
+            segment.invalidate()
+            return False
+        return True
 
     def _fetch(self, request: dict[str, Any]) -> None:
         segment = self.server.memory.find(request["rank"], request["step"], request["digest"])
         if segment is None:
             raise PeerError(f"no snapshot of rank {request['rank']} after step {request['step']}")
-        _send_snapshot(self.request, segment, {})
+        header = _header_of(segment)
+        _send_line(self.request, _announcement(segment, header))
+        self.request.sendall(segment.body(header.body_bytes))
 
 
 def hold(address: Address, segment: Segment, token: str) -> None:
-    """Have the node at `address` keep a copy of `segment`; returns when it has verified it. Raises PeerError."""
+    """Have the node at `address` keep a copy of `segment`; returns when it has verified it, which it may have
+    already. Raises PeerError."""
     try:
         with socket.create_connection((address.host, address.port), timeout=_TIMEOUT_SECONDS) as connection:
             connection.settimeout(_TIMEOUT_SECONDS)
-            _send_snapshot(connection, segment, {"do": "hold", "token": token})
+            header = _header_of(segment)
+            _send_line(connection, {"do": "hold", "token": token, **_announcement(segment, header)})
             answer = _read_line(connection)
+            if "wanted" in answer:
+                connection.sendall(segment.body(header.body_bytes))
+                answer = _read_line(connection)
     except (OSError, ValueError) as cause:
         raise PeerError(f"{address.host}:{address.port}: {cause}") from cause
     if "held" not in answer:
@@ -107,11 +128,15 @@ def fetch(address: Address, rank: int, step: int, digest: str, into: Segment, to
         raise PeerError(f"{address.host}:{address.port}: {cause}") from cause
 
 
-def _send_snapshot(connection: socket.socket, segment: Segment, extra: dict[str, Any]) -> None:
+def _header_of(segment: Segment) -> SegmentHeader:
     header = segment.header()
     if header is None:
         raise PeerError("nothing to send")
-    line = {
+    return header
+
+
+def _announcement(segment: Segment, header: SegmentHeader) -> dict[str, Any]:
+    return {
         "rank": header.rank,
         "world_size": header.world_size,
         "step": header.step,
@@ -119,10 +144,7 @@ def _send_snapshot(connection: socket.socket, segment: Segment, extra: dict[str,
         "bytes": header.body_bytes,
         "digest": header.digest,
         "trainer": segment.trainer(header).model_dump(),
-        **extra,
     }
-    _send_line(connection, line)
-    connection.sendall(segment.body(header.body_bytes))
 
 
 def _receive(connection: socket.socket, segment: Segment, line: dict[str, Any]) -> None:

@@ -240,8 +240,8 @@ class Directive(Record):
     """Coordinator to supervisor. `buddy` keeps a second copy of this node's snapshots; `committed_step` is the newest
     durable checkpoint; `inspect` asks what that generation's workers are at; `pause` asks that generation's
     workers to end after the current step, all after the same one; `persist_every` are the steps between durable
-    checkpoints where the recipe does not say; `stop` asks this of the run (drain), or says that
-    the node may go (leave)."""
+    checkpoints where the recipe does not say; `room` is the size of the largest snapshot of a rank, which a spare keeps
+    memory ready for; `stop` asks this of the run (drain), or says that the node may go (leave)."""
 
     kind: Literal["directive"] = "directive"
     assignment: Assignment | None = None
@@ -251,6 +251,7 @@ class Directive(Record):
     inspect: int | None = None
     pause: int | None = None
     persist_every: int | None = None
+    room: int = 0
     stop: Literal["drain", "leave"] | None = None
 
 

@@ -56,6 +56,10 @@ class Roster:
         """What every node said last, those that are lost included."""
         return [node.status for node in self._nodes.values()]
 
+    def largest_snapshot(self) -> int:
+        """The bytes of the largest snapshot of one rank that any of them ever reported last; 0 without any."""
+        return max((shard.bytes for status in self.statuses() for shard in status.held), default=0)
+
     def hear(self, status: NodeStatus, wire: Wire) -> bool:
         """A report came in on `wire`; whether it counts. What is late on a connection that its node has left, or that
         its predecessor had, says nothing any more."""

@@ -94,10 +94,10 @@ class TrainingLoop:
     def run(self, trainer: TrainerState, *, from_memory: bool, resharded: bool = False) -> bool:
         """Train from `trainer` to the end of the schedule; True when it was asked to stop before.
 
-        Every rank stops after the same step, and all persist the same ones: the wish to stop, and how often rank 0 was
-        told to persist, are summed with the step's totals. With `from_memory` the state
-        is that of a snapshot which is being copied to a buddy, and nothing says that it is durable; `resharded` says
-        that the snapshot is of another world, so that this one must begin with its own.
+        Every rank stops after the same step, and all persist and check the same ones: the wish to stop, how often rank
+        0 was told to persist, and what checks cost, are summed with the step's totals. With `from_memory` the state is
+        that of a snapshot which is being copied to a buddy, and nothing says that it is durable; `resharded` says that
+        the snapshot is of another world, so that this one must begin with its own.
         """
         if self._speaks:
             self._journal.emit(PhaseChanged, activity=Activity.PRODUCTIVE)
@@ -133,7 +133,8 @@ class TrainingLoop:
         data_seconds = time.perf_counter() - started
         rate = learning_rate(recipe.schedule, recipe.optimizer.learning_rate, step)
         told = self._supervision.persist_every if self._rank == 0 else None
-        wish = np.array([int(self._supervision.stop_requested), told or 0], dtype=np.int64)
+        costs = (0, 0) if self._sentinel is None else self._sentinel.costs
+        wish = np.array([int(self._supervision.stop_requested), told or 0, *costs], dtype=np.int64)
 
         def take(watch: Watch | None) -> StepOut:
             self._supervision.progress.write(step=step, phase=Phase.FORWARD_BACKWARD)
@@ -148,7 +149,8 @@ class TrainingLoop:
         if self._sentinel is None:
             out = take(None)
         else:
-            out = self._sentinel.accept(step, take(self._sentinel.watch(step)), again=take)
+            out = take(self._sentinel.watch(step))
+            out = self._sentinel.accept(step, out, again=take, costs=out.totals[WORDS + 2 :].tolist())
         digest, stop = from_int64(out.totals[:WORDS]), bool(out.totals[WORDS])
         self._persist_every = int(out.totals[WORDS + 1]) or self._persist_every
         trainer = TrainerState(
@@ -227,6 +229,8 @@ class TrainingLoop:
         self._was_persisted = last or is_evaluated or trainer.step % self._persist_every == 0
         self._snapshots.begin(trainer, persist=self._was_persisted)
         self._snapshot_step = trainer.step
+        if self._was_persisted and self._sentinel is not None:
+            self._sentinel.guard(trainer.step)
         verified = trainer.step if self._sentinel is None else self._sentinel.verified
         self._supervision.step_done(trainer.step, verified=verified)
 

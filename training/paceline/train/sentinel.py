@@ -11,10 +11,11 @@ from paceline.engines.watch import read
 from paceline.journal.writer import Journal
 from paceline.plan.layout import Layout
 from paceline.recipe.watch import SentinelChoice
-from paceline.spec.events import CorruptionJudged
+from paceline.spec.events import CorruptionJudged, SentinelPaced
 from paceline.supervise.anomaly import AnomalyRule
 from paceline.supervise.protocol import Corruption, CorruptionFound
 from paceline.supervise.sentinel import Judgement, Testimonies, judge_state, judge_work, partner, suspect_work
+from paceline.train.watch_cadence import WatchCadence
 
 Subject = Literal["state", "work"]
 Outcome = Literal["convicted", "reproduced", "irreproducible", "unexamined"]
@@ -58,9 +59,15 @@ class Sentinel:
         # the stages of a pipeline, and ranks that share experts, do nothing that another one could do again alone
         self._can_replay = layout.pp == layout.ep == 1
         self._recomputes = self._can_replay and bool(choice.recompute_every)
+        self._cadence = WatchCadence(choice, layout.world_size)
         self._first = 0
         self._sealed: int | None = None
         self.verified = verified
+
+    @property
+    def costs(self) -> tuple[int, int]:
+        """What this rank adds to the sums of the next step, for all to keep the same cadence."""
+        return self._cadence.costs
 
     def begin(self, step: int) -> None:
         """A generation starts from the state after `step`."""
@@ -70,16 +77,16 @@ class Sentinel:
         """What to ask of the engine about the step after `step` steps."""
         # the first step of a generation need not have a snapshot from which it could be taken again
         recompute = self._recomputes and step > self._first and step % self._choice.recompute_every == 0
-        if step % self._choice.every and not recompute:
-            return None
         if self._sealed != step:
+            if step % self._cadence.every and not recompute:
+                return None
             self._seal(step)
         return self._asking(step, (1,) if recompute else ())
 
-    def accept(self, step: int, out: StepOut, again: Callable[[Watch], StepOut]) -> StepOut:
+    def accept(self, step: int, out: StepOut, again: Callable[[Watch], StepOut], costs: Sequence[int]) -> StepOut:
         """The step after `step` steps gave `out`: this, or what it gives when it is taken `again`, if that is right.
 
-        Raises CorruptionFound where it is not.
+        `costs` are the sums over all ranks of theirs. Raises CorruptionFound where it is not right.
         """
         suspicion = self._anomaly(out)
         if out.testimonies is not None:
@@ -90,9 +97,16 @@ class Sentinel:
             suspicion = suspect_work(first, self._layout) or suspicion
             if suspicion is not None and self._can_replay:
                 out = self._replay(step, first, suspicion, again) or out
-        if (step + 1) % self._choice.every == 0:
+        self._pace(costs)
+        if (step + 1) % self._cadence.every == 0:
             self._seal(step + 1)
         return out
+
+    def guard(self, step: int) -> None:
+        """The state after `step` is to become durable, for which it must be found right: check it, whatever the
+        cadence."""
+        if self._sealed != step:
+            self._seal(step)
 
     def end(self, step: int) -> None:
         """No step follows `step`: its state was copied out; whether it was still right then."""
@@ -127,8 +141,16 @@ class Sentinel:
         owners = [partner(self._layout, self._rank, distance) for distance in distances]
         return Watch(recompute=tuple(self._passes(step, self._layout.data_rank(owner)) for owner in owners))
 
+    def _pace(self, costs: Sequence[int]) -> None:
+        before = self._cadence.every
+        found = self._cadence.step_done(costs)
+        if found is not None and self._rank == 0:
+            self._journal.emit(
+                SentinelPaced, before=before, after=self._cadence.every, check_seconds=found[0], step_seconds=found[1]
+            )
+
     def _seal(self, step: int) -> None:
-        self._engine.seal()
+        self._cadence.seal(self._engine)
         self._sealed = step
 
     def _found(self, subject: Subject, step: int, suspicion: str, wrong: Judgement) -> CorruptionFound:

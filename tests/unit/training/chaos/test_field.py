@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from paceline.chaos.base import Leg
 from paceline.chaos.field import Field
 from paceline.chaos.legs import LEGS
+from paceline.spec.events import AnyEvent, Event, FaultClassified, GenerationOpened, StepFinished
+from paceline.supervise.membership import SILENT_CORRUPTION
 from paceline.supervise.protocol import Assignment, Member, NodeStatus, Report, Restore, WorkersStatus
 
 NODES = ("node-0", "node-1", "node-2", "node-3")
@@ -79,3 +82,55 @@ def test_a_node_that_is_silent_or_speaks_half_a_line_is_not_known(field: Field) 
 def test_a_smaller_world_is_not_whole(field: Field) -> None:
     field.ranks = {"node-0": 0}
     assert not field.is_whole()
+
+
+def test_what_was_said_before_a_blow_is_not_known_any_more(field: Field) -> None:
+    field._journal = SimpleNamespace(emit=lambda kind, **said: None)  # type: ignore[assignment]
+    field.begin("coordinator_loss")
+    field.mark("coordinator")
+    assert not field.is_whole()
+    for node in NODES:
+        relay(field, node).last_heard_ns = time.monotonic_ns()
+    assert field.is_whole()
+
+
+def told(kind: type[Event], generation: int, **said: Any) -> AnyEvent:
+    common = {"time": datetime(2026, 1, 1, tzinfo=UTC), "monotonic_ns": 0, "run": "r", "producer": "p"}
+    return kind.model_validate(common | {"generation": generation} | said)  # type: ignore[return-value]
+
+
+def test_the_step_is_that_of_the_newest_generation(field: Field) -> None:
+    figures = {"loss": 1.0, "tokens": 1, "learning_rate": 1.0, "gradient_norm": 1.0}
+    times = {"seconds": 0.1, "data_seconds": 0.0, "checkpoint_seconds": 0.0}
+    opened = {"ranks": {"node-2": 0, "node-3": 1}, "world_size": 2, "cause": "c", "restore_from": "manifest"}
+    events = [
+        told(StepFinished, 3, step=60, **figures, **times),
+        told(GenerationOpened, 4, restore_step=40, **opened),
+        told(StepFinished, 3, step=61, **figures, **times),
+        told(StepFinished, 4, step=41, **figures, **times),
+    ]
+    field._local.poll = lambda: events  # type: ignore[method-assign]
+    field.look()
+    assert (field.generation, field.step, field.ranks) == (4, 41, opened["ranks"])
+
+
+def test_mending_starts_what_is_dead_and_exchanges_who_was_convicted_and_left_out(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deeds: list[tuple[str, str]] = []
+    local: Any = field._local
+    local.nodes = {node: SimpleNamespace(pid=pid, wait=lambda: None) for pid, node in enumerate(NODES)}
+    local.start_node = lambda node: deeds.append(("start", node))
+    local.exchange_node = lambda node: deeds.append(("exchange", node))
+    monkeypatch.setattr("paceline.chaos.field.living_members", lambda pid: [] if pid == 3 else [pid])
+    wrong = {"fault": "silent corruption", "fault_class": SILENT_CORRUPTION}
+    other = {"fault": "worker failed", "fault_class": "worker_failed"}
+    events = [
+        told(FaultClassified, 3, target="node-1", **other),
+        told(FaultClassified, 3, target="node-2", **wrong),
+        told(FaultClassified, 3, target="node-0", **wrong),  # it still trains: nobody was there to take its rank
+    ]
+    local.poll = lambda: events
+    field.look()
+    field.mend()
+    assert deeds == [("exchange", "node-2"), ("start", "node-3")]

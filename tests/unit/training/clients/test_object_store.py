@@ -73,6 +73,28 @@ def test_a_directory_lists_whole_keys_only(directory: DirectoryStore, tmp_path: 
         directory.get("a/one")
 
 
+def test_a_folder_goes_with_its_last_key_and_with_what_killed_writers_left(
+    directory: DirectoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory.put("step-1/rank-0", b"0")
+    directory.put("step-1/rank-1", b"1")
+    monkeypatch.setattr(Path, "unlink", lambda path, missing_ok: None)
+    directory.create("step-1/rank-2", b"2")
+    monkeypatch.undo()
+    directory.delete("step-1/rank-2")
+    directory.delete("step-1/rank-0")
+    assert len(list((tmp_path / "step-1").iterdir())) == 2, "a key, and what one that was killed left"
+    directory.delete("step-1/rank-1")
+    assert not (tmp_path / "step-1").exists()
+    directory.put("step-2/mine", b"2")
+    (tmp_path / "step-2" / ".hidden").write_text("another's")
+    directory.delete("step-2/mine")
+    assert (tmp_path / "step-2" / ".hidden").exists()
+    directory.put("alone", b"1")
+    directory.delete("alone")
+    assert tmp_path.exists()
+
+
 def test_a_bucket_reads_under_its_prefix(bucket: BucketStore) -> None:
     key = {"Bucket": "saved", "Key": f"team/run/{KEY}"}
     with Stubber(bucket._client) as stub:

@@ -10,6 +10,7 @@ from pathlib import Path
 from paceline.spec.manifest import TrainerState
 from paceline.supervise.flight_record import GroupRecord
 from paceline.supervise.link import SupervisorLink, WorkerLaunch
+from paceline.supervise.progress import Phase
 
 
 def preload(job_file: Path) -> None:
@@ -51,6 +52,8 @@ def main(launch: WorkerLaunch) -> None:
         while link.persist_every is None:
             time.sleep(0.01)
         link.step_done(link.persist_every, verified=0)
+    if behaviour == "computes":
+        link.progress.write(step=step, phase=Phase.FORWARD_BACKWARD)
     if behaviour == "waits":
         link.step_done(step, verified=step)
         signal.pause()  # as for a peer that never comes

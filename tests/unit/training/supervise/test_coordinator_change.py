@@ -225,6 +225,28 @@ def test_a_successor_opens_no_generation_of_a_number_that_another_has(stage: Sta
     assert (stage["a"].assignment.generation, stage["a"].assignment.member("c")) == (2, None)
 
 
+def test_a_generation_that_a_coordinator_took_with_it_is_not_left_in_force(stage: Stage) -> None:
+    """Generation 1 was opened while b was out of sight, and nobody was told: storage takes no checkpoint of 0 now."""
+    stage.start()
+    for name in "ab":
+        stage[name].work(7, held=(shard(0, 7), shard(1, 7)))
+    directive = {name: stage[name].told for name in "abc"}
+    stage.wait(stage.job.timeouts.node_lost + 1, but="b")
+    assert stage["a"].assignment.generation == 1
+    stage.replace_coordinator()
+    for name in "abc":
+        stage[name].heard.append(directive[name])
+    stage.wait(1.5)
+    assert (stage["a"].assignment.generation, stage["a"].told.pause) == (0, None), "1 may train, out of sight"
+    stage.wait(stage.job.timeouts.lease)
+    assert (stage["a"].assignment.generation, stage["a"].told.pause) == (0, 0)
+    for name in "ab":
+        stage[name].work(8, state="stopped")
+    opened = stage["a"].assignment
+    assert (opened.generation, [m.node for m in opened.members]) == (2, ["a", "b"])
+    assert "1 was opened, and nobody was told" in opened.cause
+
+
 def test_a_successor_reads_a_checkpoint_only_when_it_is_needed(
     stage: Stage, make_job: Callable[..., JobSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from paceline.spec.events import EVERYBODY, AnyEvent, FaultClassified, FaultDetected
-from paceline.spec.job import Timeouts
+from paceline.spec.job import FaultBudget, Timeouts
 from paceline.supervise.conduct import Conduct
 from paceline.supervise.hang import HangWatch, percentile
 from paceline.supervise.membership import SILENT_CORRUPTION, Fault
@@ -87,7 +87,7 @@ TRACE = 'Traceback:\n  File "/src/loop.py", line 3, in run\n  File "/src/user.py
 
 
 def test_the_same_step_three_times_is_a_bug_and_its_place_is_told(clock: Clock) -> None:
-    conduct = Conduct(clock)
+    conduct = Conduct(FaultBudget(), clock)
     for _ in range(2):
         conduct.note([failure(traceback=TRACE)], progressed=False)
         assert conduct.verdict([failure(traceback=TRACE)]) is None
@@ -98,32 +98,47 @@ def test_the_same_step_three_times_is_a_bug_and_its_place_is_told(clock: Clock) 
 
 
 def test_progress_or_a_lost_node_begin_the_count_anew(clock: Clock) -> None:
-    conduct = Conduct(clock)
+    conduct = Conduct(FaultBudget(), clock)
     for progressed, fault_class in ((False, "worker_failed"), (False, "node_lost"), (True, "worker_failed")) * 3:
         conduct.note([failure(fault_class=fault_class)], progressed=progressed)
         assert conduct.verdict([failure()]) is None
 
 
 def test_an_exception_that_comes_back_in_spite_of_progress_ends_the_run(clock: Clock) -> None:
-    conduct = Conduct(clock)
+    conduct = Conduct(FaultBudget(), clock)
     for _ in range(9):
         conduct.note([failure(traceback=TRACE)], progressed=True)
         clock.now += 60
     assert conduct.verdict([failure(traceback=TRACE)]) is None
     conduct.note([failure(traceback=TRACE)], progressed=True)
     verdict = conduct.verdict([failure(traceback=TRACE)])
-    assert verdict is not None and "failed 10 times within an hour" in verdict.message
+    assert verdict is not None and "failed 10 times within 60 minutes" in verdict.message
+
+
+def test_another_budget_is_kept_over_its_own_window(clock: Clock) -> None:
+    conduct = Conduct(FaultBudget(window=90.0, errors=2, node_faults=3), clock)
+    for _ in range(3):
+        conduct.note([failure(traceback=TRACE)], progressed=True)
+        assert conduct.verdict([failure(traceback=TRACE)]) is None
+        clock.now += 100
+    conduct.note([failure(traceback=TRACE)], progressed=True)
+    conduct.note([failure(traceback=TRACE)], progressed=True)
+    assert conduct.avoid == frozenset()
+    verdict = conduct.verdict([failure(traceback=TRACE)])
+    assert verdict is not None and "failed 2 times within 1.5 minutes" in verdict.message
+    conduct.note([failure()], progressed=True)
+    assert conduct.avoid == {"a"}
 
 
 def test_workers_that_are_killed_again_and_again_are_no_bug(clock: Clock) -> None:
-    conduct = Conduct(clock)
+    conduct = Conduct(FaultBudget(), clock)
     for _ in range(50):
         conduct.note([failure()], progressed=True)
     assert conduct.verdict([failure()]) is None
 
 
 def test_a_repeat_offender_is_avoided_for_an_hour(clock: Clock) -> None:
-    conduct = Conduct(clock)
+    conduct = Conduct(FaultBudget(), clock)
     conduct.note([failure("a"), failure("b")], progressed=True)
     conduct.note([failure(None)], progressed=True)
     assert conduct.avoid == frozenset()
@@ -135,7 +150,7 @@ def test_a_repeat_offender_is_avoided_for_an_hour(clock: Clock) -> None:
 
 
 def test_a_convicted_node_is_avoided_at_once_and_for_good(clock: Clock) -> None:
-    conduct = Conduct(clock)
+    conduct = Conduct(FaultBudget(), clock)
     wrong = Fault(node="a", fault="silent corruption", fault_class=SILENT_CORRUPTION, evidence="state")
     conduct.note([wrong], progressed=True)
     clock.now += 24 * 3600.0
@@ -156,9 +171,9 @@ def test_a_successor_takes_the_record_over(clock: Clock) -> None:
         *(told(FaultClassified, EVERYBODY, ago, fault_class=SILENT_CORRUPTION) for ago in (20, 10)),
         *(told(FaultDetected, "d", 100 + ago, evidence="boom", traceback=TRACE) for ago in range(9)),
     ]
-    conduct = Conduct(clock)
+    conduct = Conduct(FaultBudget(), clock)
     conduct.recall(earlier, NOW)
     assert conduct.avoid == {"a", "b"}
     conduct.note([failure("d", traceback=TRACE)], progressed=True)
     verdict = conduct.verdict([failure("d", traceback=TRACE)])
-    assert verdict is not None and "failed 10 times within an hour" in verdict.message
+    assert verdict is not None and "failed 10 times within 60 minutes" in verdict.message

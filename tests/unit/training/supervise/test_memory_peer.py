@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 
@@ -150,3 +151,52 @@ def test_copies_that_nobody_will_ask_for_are_given_back(memory: NodeMemory, addr
     write(mine, 6, 10)
     peer.hold(address, mine, TOKEN)
     assert {(s.rank, s.step) for s in memory.held()} == {(6, 9), (6, 10)}
+
+
+def test_what_a_buddy_has_is_not_sent_again(
+    memory: NodeMemory, address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, back = Segment.create("mine"), Segment.create("back")
+    digest = write(mine, 5, 9)
+    peer.hold(address, mine, TOKEN)
+    peer.fetch(address, 5, 9, digest, back, TOKEN)
+    received: list[int] = []
+    receive = peer._receive
+    monkeypatch.setattr(peer, "_receive", lambda *given: (received.append(given[2]["step"]), receive(*given)))
+    peer.hold(address, back, TOKEN)
+    assert received == []
+    held = memory.find(5, 9, digest)
+    assert held is not None
+    held.body(10)[3] ^= 1
+    peer.hold(address, back, TOKEN)
+    assert received == [9], "a damaged copy is none"
+    again = memory.find(5, 9, digest)
+    assert again is not None and again.is_whole()
+
+
+def test_the_same_content_of_another_generation_is_sent(memory: NodeMemory, address: Address) -> None:
+    mine = Segment.create("mine")
+    for generation in (0, 1):
+        write(mine, 5, 9, generation=generation)
+        peer.hold(address, mine, TOKEN)
+    assert [s.generation for s in memory.held()] == [0, 1]
+
+
+def test_a_spare_receives_into_pages_that_it_has(memory: NodeMemory, address: Address) -> None:
+    before = resident(memory)
+    memory.make_room(1_000_000)
+    assert resident(memory) - before >= 2_000_000, "one to be restored from, one for a buddy"
+    assert memory.held() == []
+    ready, mine = memory._unused[0], Segment.create("mine")
+    write(mine, 5, 9, b"x" * 1_000_000)
+    peer.hold(address, mine, TOKEN)
+    assert memory._copies[5] is ready
+    between = resident(memory)
+    memory.make_room(1_000_000)
+    assert resident(memory) == between, "once is enough"
+
+
+def resident(memory: NodeMemory) -> int:
+    """The bytes of its segments that lie in memory."""
+    pairs = [*memory.own, *memory._copies.values(), *memory._unused]
+    return sum(os.fstat(segment.fd).st_blocks * 512 for pair in pairs for segment in pair)

@@ -23,6 +23,7 @@ from paceline.supervise import peer
 from paceline.supervise.lease import Lease
 from paceline.supervise.memory import NodeMemory
 from paceline.supervise.node import NodeSupervisor
+from paceline.supervise.progress import Phase
 from paceline.supervise.protocol import (
     Address,
     Assignment,
@@ -248,6 +249,41 @@ def test_workers_that_wait_for_a_lost_peer_do_not_keep_the_node_from_the_next_ge
         await scene.until(lambda s: s.workers is not None and s.workers.generation == 1)
 
     play("waits", act)
+
+
+def test_workers_in_their_first_step_are_left_the_processors(play: Callable[..., None]) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        scene.tell(assignment=scene.generation(0))
+        await scene.until(lambda s: bool(s.workers and s.workers.ranks[0].phase == Phase.FORWARD_BACKWARD))
+        crew = scene.node._active
+        assert crew is not None
+        scene.node._follow_up(crew)
+        assert scene.node._spawning is not None and scene.node._spawning.done()
+        crew.workers[0].progress.write(step=0, phase=Phase.BUILD)
+        scene.node._follow_up(crew)
+        await scene.ready()
+
+    play("computes", act)
+
+
+def test_only_a_spare_makes_room(play: Callable[..., None]) -> None:
+    def room(scene: Scene) -> int:
+        return sum(os.fstat(half.fd).st_size for pair in scene.node.memory.own for half in pair)
+
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        scene.tell(assignment=scene.generation(0), room=1_000_000)
+        await scene.until(lambda s: s.workers is not None)
+        assert room(scene) == 0
+        others = scene.generation(1)
+        others = others.model_copy(update={"members": (others.members[0].model_copy(update={"node": "b"}),)})
+        scene.tell(assignment=others, room=1_000_000)
+        async with asyncio.timeout(20):
+            while room(scene) < 1_000_000:
+                await asyncio.sleep(0.01)
+
+    play("trains", act)
 
 
 def test_a_state_that_cannot_be_fetched_fails_the_generation_and_keeps_the_standbys(play: Callable[..., None]) -> None:

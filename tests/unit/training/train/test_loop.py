@@ -80,6 +80,7 @@ class World:
         speaks: bool = True,
         callbacks: Sequence[Callback] = (),
         evaluation: Evaluator | None = None,
+        sentinel: Any = None,
     ) -> bool:
         loop = TrainingLoop(
             recipe=self.recipe,
@@ -92,6 +93,7 @@ class World:
             speaks=speaks,
             callbacks=callbacks,
             evaluation=evaluation,
+            sentinel=sentinel,
             utilisation=lambda seconds: 0.5,
         )
         state = TrainerState(step=start, tokens=start * 8 * COUNT, next_index=start * COUNT, ledger=GENESIS)
@@ -171,6 +173,39 @@ def test_a_restore_from_anywhere_else_has_nothing_to_wait_for(world: World) -> N
 def test_it_persists_at_the_cadence_and_at_the_end(world: World) -> None:
     world.train()
     assert world.persisted == [4, 6]
+
+
+class Guard:
+    """A sentinel that finds nothing."""
+
+    def __init__(self) -> None:
+        self.verified = 0
+        self.costs = (0, 0)
+        self.guarded: list[int] = []
+        self.heard: list[list[int]] = []
+
+    def begin(self, step: int) -> None:
+        self.verified = step
+
+    def watch(self, step: int) -> None:
+        self.costs = (step, 100)
+
+    def accept(self, step: int, out: StepOut, again: Any, costs: list[int]) -> StepOut:
+        self.heard.append(costs)
+        return out
+
+    def guard(self, step: int) -> None:
+        self.guarded.append(step)
+
+    def end(self, step: int) -> None:
+        self.verified = step
+
+
+def test_what_is_persisted_is_guarded_and_what_checks_cost_is_summed(world: World) -> None:
+    guard = Guard()
+    world.train(sentinel=guard)
+    assert guard.guarded == world.persisted == [4, 6]
+    assert guard.heard == [[0, 0], *([step, 100] for step in range(5))], "as it was when the step began"
 
 
 def test_it_persists_as_often_as_rank_0_is_told_from_that_step_on(world: World) -> None:

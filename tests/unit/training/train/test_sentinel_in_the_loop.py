@@ -16,7 +16,7 @@ from paceline.journal.reader import Follower
 from paceline.journal.writer import Journal
 from paceline.plan.layout import Layout
 from paceline.recipe.watch import SentinelChoice
-from paceline.spec.events import CorruptionJudged
+from paceline.spec.events import CorruptionJudged, SentinelPaced
 from paceline.supervise.protocol import CorruptionFound
 from paceline.train.sentinel import Sentinel
 
@@ -41,6 +41,7 @@ class World:
         self.directory = directory
         self.is_altered = False
         self.has_snapshot = True
+        self.syncs = 0
         self.sentinel = Sentinel(
             choice,
             self,  # type: ignore[arg-type]
@@ -59,6 +60,9 @@ class World:
     def altered(self) -> bool:
         return self.is_altered
 
+    def sync(self) -> None:
+        self.syncs += 1
+
     def reload(self, step: int) -> bool:
         self.diary.append(f"reload {step}")
         return self.has_snapshot
@@ -67,7 +71,12 @@ class World:
         return [e.outcome for e in Follower(self.directory).poll() if isinstance(e, CorruptionJudged)]
 
     def step(
-        self, step: int, first: tuple[Said, ...] = HONEST, again: tuple[Said, ...] = RECOMPUTED, loss: float = 1.0
+        self,
+        step: int,
+        first: tuple[Said, ...] = HONEST,
+        again: tuple[Said, ...] = RECOMPUTED,
+        loss: float = 1.0,
+        costs: tuple[int, int] = (0, 0),
     ) -> StepOut:
         watch = self.sentinel.watch(step)
         self.diary.append(f"step {step}" + ("" if watch is None else f" watched {len(watch.recompute)}"))
@@ -76,7 +85,7 @@ class World:
             self.diary.append(f"again {watch.recompute}")
             return out(again, 1.0)
 
-        return self.sentinel.accept(step, out(first if watch else None, loss), retake)
+        return self.sentinel.accept(step, out(first if watch else None, loss), retake, costs)
 
 
 def out(said: tuple[Said, ...] | None, loss: float) -> StepOut:
@@ -109,6 +118,30 @@ def test_cadences_say_which_steps_are_watched(world: Callable[..., World]) -> No
     watched = [entry.partition("watched ")[2] for entry in steps]
     assert watched == ["0", "", "0", "1", "0", "", "1"]
     assert at.judged() == []
+
+
+def test_checks_that_cost_too_much_become_rarer_and_that_is_told(world: Callable[..., World]) -> None:
+    at = world(overhead=0.01, recompute_every=0)
+    for step in range(9):
+        at.step(step, costs=(0, 0) if step < 3 else (80_000_000, 2_000_000_000))
+    watched = [entry for entry in at.diary if "watched" in entry]
+    assert watched == [f"step {step} watched 0" for step in (0, 1, 2, 3, 4, 8)]
+    [told] = [e for e in Follower(at.directory).poll() if isinstance(e, SentinelPaced)]
+    assert (told.before, told.after, told.check_seconds, told.step_seconds) == (1, 4, 0.04, 1.0)
+    assert at.sentinel.costs != (0, 0)
+    assert at.syncs == 2 * 4, "it has timed the seals after steps 1, 2, 4 and 8"
+
+
+def test_what_becomes_durable_is_checked_whatever_the_cadence(world: Callable[..., World]) -> None:
+    at = world(every=10, recompute_every=0)
+    for step in range(5):
+        at.step(step)
+    at.sentinel.guard(5)
+    at.sentinel.guard(5)
+    at.step(5)
+    assert at.sentinel.verified == 5
+    at.step(6)
+    assert at.diary[-3:] == ["seal", "step 5 watched 0", "step 6"]
 
 
 def test_altered_state_ends_the_generation_at_the_last_step_that_was_right(world: Callable[..., World]) -> None:

@@ -35,6 +35,7 @@ from paceline.spec.events.faults import (
     FaultInjected,
     HangJudged,
     RankStanding,
+    SentinelPaced,
     StragglerFound,
 )
 from paceline.spec.events.graphs import CompileMissed, GraphEvent, GraphsCompiled, GraphsCounted, GraphsFetched
@@ -88,6 +89,7 @@ __all__ = [
     "RankStanding",
     "RunFinished",
     "RunStarted",
+    "SentinelPaced",
     "SnapshotReplicated",
     "SnapshotTaken",
     "StackDeployed",

@@ -73,6 +73,17 @@ class CorruptionJudged(Event):
     good_step: int
 
 
+class SentinelPaced(Event):
+    """The state is checked every `after` steps, no longer every `before`, as a check takes `check_seconds` and a step
+    `step_seconds`, the means of all ranks."""
+
+    kind: Literal["sentinel.paced"] = "sentinel.paced"
+    before: int
+    after: int
+    check_seconds: float
+    step_seconds: float
+
+
 class StragglerFound(Event):
     """Rank `slow_rank` needs `factor` times as long as its peers (their median) for its own work in `phase`, without
     what it waits for others, and has for `steps` steps."""
@@ -122,6 +133,7 @@ FaultEvent = (
     | FaultDetected
     | HangJudged
     | CorruptionJudged
+    | SentinelPaced
     | StragglerFound
     | FaultClassified
     | ActionDecided
