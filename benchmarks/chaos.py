@@ -14,10 +14,12 @@ import sys
 from benchmarks.common.command import Say, command
 from benchmarks.common.jobs import ROOT
 from benchmarks.common.report import Report, Table
+from paceline.chaos.legs import LEASE_SECONDS
 from paceline.chaos.registry import fault_classes
 from paceline.chaos.run import ChaosRun, Score, begun
 from paceline.chaos.schedule import Plan
 from paceline.chaos.score import ClassScore, Spread, Trial
+from paceline.spec.job import Timeouts
 
 SEED = 0
 DIRECTORY = ROOT / "runs" / "bench-chaos"
@@ -62,6 +64,8 @@ def report(score: Score) -> Report:
             f"{score.plan.faults} faults, seed {score.plan.seed}, {score.wall_seconds:.0f} s of this machine. Seconds;"
             " detect: from the blow to the first sign; recover: from the last blow to the end of the first optimizer"
             " step of the next generation; trial: from full strength to full strength, every spare's standby ready."
+            f" Nodes have a lease of {LEASE_SECONDS:g} s here ({Timeouts().lease:g} s by default), which"
+            " file_bit_flip and torn_write wait for."
             " What each class breaks: docs/guides/what-happens-when.md.",
             *legs,
             f"Left behind on the machine: {leaked}.",

@@ -20,6 +20,7 @@ RECIPE = "debug-tiny"
 _MODEL = "model.preset=micro"  # all steps are taken again without faults, to compare the bits
 SABOTEUR = "paceline.chaos.saboteur:Saboteur"
 _ENDLESS = 10_000_000
+LEASE_SECONDS = 10.0  # half of what runs have: classes that lose all members wait for little else
 _PATIENCE_SECONDS = 600.0  # for standbys that start on a busy machine; nothing that is measured depends on it
 # a rate that is the same at every step: how many there will be is not known before the last fault is over
 _CONSTANT = ("schedule.kind=constant", "schedule.warmup_steps=0", "optimizer.learning_rate=1.0e-3")
@@ -69,6 +70,6 @@ def _request(leg: Leg, dataset: Path, checkpoints: str, overrides: tuple[str, ..
         checkpoints=checkpoints,
         nodes=LEGS[leg].nodes,
         spares=spares,
-        timeouts=Timeouts(membership=_PATIENCE_SECONDS),
+        timeouts=Timeouts(membership=_PATIENCE_SECONDS, lease=LEASE_SECONDS),
         fault_budget=FaultBudget(errors=_ENDLESS, node_faults=_ENDLESS),  # here it is neither a bug nor the node
     )
