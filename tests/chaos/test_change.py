@@ -22,6 +22,7 @@ from paceline.spec.events import (
     StepFinished,
 )
 from paceline.spec.job import Timeouts
+from paceline.supervise.flight_record import digest
 from paceline.supervise.fork_server import workers
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
@@ -56,8 +57,13 @@ def test_a_rank_that_hangs_is_named_and_replaced(train: Train, dataset: Path) ->
     assert (verdict.fault_class, verdict.guilty_rank) == ("worker_stopped", 1)
     assert first.ranks[verdict.guilty_node] == 1
     standing = {rank.rank: rank for rank in verdict.standings}
-    assert standing[1].process_state == "T" and standing[0].collective is not None
-    assert "train/loop.py" in Path(verdict.evidence).read_text()
+    assert standing[1].process_state == "T"
+    evidence = Path(verdict.evidence)
+    assert "train/loop.py" in evidence.read_text()
+    [record] = evidence.parent.glob(f"{evidence.stem}-rank-*.json")
+    [waits, *_] = digest(record.read_bytes())
+    assert record.stem.endswith("-rank-00000") and waits.pending is not None, "a stopped process writes none"
+    assert standing[0].collective.startswith(f"{waits.pending.name} #{waits.entered} of {waits.description} (")
     assert [(f.fault, f.target) for f in outcome.of(FaultDetected)] == [("hang", verdict.guilty_node)]
     assert (second.restore_from, second.ranks) == ("memory", first.ranks)
     assert_no_token_lost_or_repeated(outcome, dataset)

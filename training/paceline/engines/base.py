@@ -215,6 +215,11 @@ class Engine(Protocol):
         """What this rank computes on, after `setup`."""
         ...
 
+    def recent_collectives(self) -> bytes:
+        """The flight record of its collectives, in PyTorch's JSON; empty without one. Asked at any time, by another
+        thread, also while a call waits for peers for ever."""
+        ...
+
     def sync(self) -> None:
         """Wait until the device has done all that was asked. The only place where the loop may force it."""
         ...

@@ -46,6 +46,9 @@ TAINT_UNHEALTHY = "paceline.dev/unhealthy"
 # In a node's directory: where its supervisor hears its health agent (spec.health.Verdict, one a line).
 HEALTH_SOCKET = "health.sock"
 
+# In a run's journal: the folder of what its verdicts rest on.
+EVIDENCE = "evidence"
+
 # Environment of whoever starts a run in a container: the digest of its image, which the image itself cannot know.
 ENV_IMAGE_DIGEST = "PACELINE_IMAGE_DIGEST"
 # On a node of a cluster: where its agent looks for those sockets, and where the striped local disks are.

@@ -27,7 +27,7 @@ from paceline.journal.writer import Journal
 from paceline.recipe.schema import Recipe
 from paceline.spec.events import RunFinished, now
 from paceline.spec.job import JobSpec
-from paceline.spec.names import ENV_RUN_TOKEN
+from paceline.spec.names import ENV_RUN_TOKEN, EVIDENCE
 from paceline.supervise.cadence import PersistCadence
 from paceline.supervise.commit import Committer
 from paceline.supervise.conduct import Conduct
@@ -82,7 +82,7 @@ class Coordinator:
         recipe = Recipe.model_validate(job.recipe)
         self._pacing = Pacing(recipe.stragglers.action, self.journal)
         self._cadence = PersistCadence(recipe.checkpoint, self.journal)
-        self._inquest = Inquest(job.timeouts, self.journal, Path(job.journal) / "evidence", clock)
+        self._inquest = Inquest(job.timeouts, self.journal, Path(job.journal) / EVIDENCE, clock)
         told = told_before(Path(job.journal)) if successor else []
         self._herald = Herald(job, self.journal, told)
         self._conduct.recall(since_start(told), now())

@@ -6,6 +6,7 @@ A crew is used once. Recovery kills it and promotes the next one, so that starti
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from paceline.supervise import stacks
+from paceline.supervise.flight_record import GroupRecord
 from paceline.supervise.fork_server import ForkedProcess, ForkServer
 from paceline.supervise.link import WorkerLaunch
 from paceline.supervise.memory import Pair
@@ -23,6 +25,8 @@ from paceline.supervise.process import guarded, process_state
 from paceline.supervise.progress import Phase, Progress
 from paceline.supervise.protocol import (
     WORKER_MESSAGE,
+    CollectivesAsked,
+    CollectivesTold,
     Failure,
     Promote,
     RankEvidence,
@@ -36,6 +40,7 @@ from paceline.supervise.protocol import (
 )
 
 OnSnapshot = Callable[[int, SnapshotReady], None]  # local rank, message
+_RECORD_SECONDS = 2.0  # 2000 entries take half a second of a core; shorter than the coordinator waits for a node
 
 
 @dataclass
@@ -53,6 +58,7 @@ class Worker:
     verified: int = -1
     outcome: Literal["completed", "stopped", "failed"] | None = None
     error: Failure | None = None
+    record: asyncio.Future[tuple[GroupRecord, ...]] | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
@@ -143,9 +149,23 @@ class Crew:
         return tuple(_progress(worker) for worker in self.workers if worker.rank >= 0)
 
     async def inspect(self, node: str) -> tuple[RankEvidence, ...]:
-        """Look at each promoted worker from outside."""
+        """Look at each promoted worker from outside, and ask it for its flight record."""
         promoted = [worker for worker in self.workers if worker.rank >= 0]
-        return tuple(await asyncio.gather(*(_inspect(worker, node) for worker in promoted)))
+        return tuple(await asyncio.gather(*(self._inspect(worker, node) for worker in promoted)))
+
+    async def _inspect(self, worker: Worker, node: str) -> RankEvidence:
+        pid, progress = worker.process.pid, _progress(worker)
+        state = process_state(pid)
+        taken, groups = await asyncio.gather(stacks.take(pid, worker.stacks_fd), self._ask_record(worker))
+        return RankEvidence(**progress.model_dump(), node=node, process_state=state, stacks=taken, groups=groups)
+
+    async def _ask_record(self, worker: Worker) -> tuple[GroupRecord, ...] | None:
+        """None when it does not answer: it is stopped, or a call keeps the interpreter's lock."""
+        worker.record = asyncio.get_running_loop().create_future()
+        self._send(worker, CollectivesAsked())
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(worker.record, _RECORD_SECONDS)
+        return None
 
     def _fail(self, worker: Worker, error: Failure) -> None:
         if worker.outcome is None:  # what goes wrong after the work is done changes nothing
@@ -207,6 +227,9 @@ class Crew:
             worker.step, worker.verified = message.step, message.verified
         elif isinstance(message, SnapshotReady):
             self._on_snapshot(worker.local_rank, message)
+        elif isinstance(message, CollectivesTold):
+            if worker.record is not None and not worker.record.done():
+                worker.record.set_result(message.groups)
         elif isinstance(message, WorkerFinished):
             worker.outcome, worker.verified = message.outcome, worker.step
         elif isinstance(message, WorkerFailed):
@@ -219,10 +242,3 @@ def _progress(worker: Worker) -> RankProgress:
     return RankProgress(
         rank=worker.rank, step=words.step, phase=words.phase, idle_seconds=words.idle_seconds, work=words.work
     )
-
-
-async def _inspect(worker: Worker, node: str) -> RankEvidence:
-    pid, progress = worker.process.pid, _progress(worker)
-    state = process_state(pid)
-    taken = await stacks.take(pid, worker.stacks_fd)
-    return RankEvidence(**progress.model_dump(), node=node, process_state=state, stacks=taken)

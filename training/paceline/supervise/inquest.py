@@ -1,4 +1,4 @@
-"""From "nothing moves" to a verdict: ask every member for its stacks, judge them, keep them as evidence."""
+"""From "nothing moves" to a verdict: ask every member what its ranks are at, judge it, keep it as evidence."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from paceline.journal.writer import Journal
 from paceline.spec.events import HangJudged, RankStanding
 from paceline.spec.job import Timeouts
 from paceline.supervise.hang import HangWatch
+from paceline.supervise.meeting import waits_in
 from paceline.supervise.membership import Fault, NodeView
 from paceline.supervise.progress import Phase
 from paceline.supervise.protocol import Assignment, Inspection, RankEvidence, WorkersStatus
-from paceline.supervise.stacks import collective
 from paceline.supervise.verdict import STORAGE_STALLED, Verdict, judge
 
 _PATIENCE_SECONDS = 3.0  # a node whose supervisor is stuck too does not answer
@@ -104,5 +104,5 @@ def _standing(evidence: RankEvidence) -> RankStanding:
         step=evidence.step,
         phase=Phase(evidence.phase).name.lower(),
         process_state=evidence.process_state,
-        collective=collective(evidence.stacks),
+        collective=waits_in(evidence),
     )

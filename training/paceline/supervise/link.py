@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from pydantic import BaseModel
@@ -17,9 +17,12 @@ from pydantic import BaseModel
 from paceline.checkpoint.segment import Segment
 from paceline.spec.base import Record
 from paceline.supervise import stacks
+from paceline.supervise.flight_record import GroupRecord
 from paceline.supervise.progress import Progress
 from paceline.supervise.protocol import (
     SUPERVISOR_MESSAGE,
+    CollectivesAsked,
+    CollectivesTold,
     Failure,
     PersistEvery,
     Promote,
@@ -68,7 +71,10 @@ class WorkerLaunch(Record):
 
 
 class SupervisorLink:
-    """The channel to the supervisor. Messages arrive on a thread; the trainer asks for what it needs."""
+    """The channel to the supervisor. Messages arrive on a thread; the trainer asks for what it needs.
+
+    `examine` reads the flight recorder. It is called on a thread of its own, when the trainer may never come back.
+    """
 
     def __init__(self, launch: WorkerLaunch) -> None:
         self.progress = Progress(launch.progress_fd)
@@ -82,6 +88,7 @@ class SupervisorLink:
         self._safe_step = -1
         self._stop = False
         self.persist_every: int | None = None
+        self.examine: Callable[[], tuple[GroupRecord, ...]] = tuple
         threading.Thread(target=self._listen, daemon=True, name="supervisor-link").start()
 
     def wait_for_promotion(self) -> Promote:
@@ -113,6 +120,9 @@ class SupervisorLink:
     def failed(self, error: Exception) -> None:
         self._send(WorkerFailed(error=Failure.of(error)))
 
+    def _tell_collectives(self) -> None:
+        self._send(CollectivesTold(groups=self.examine()))
+
     def _send(self, message: BaseModel) -> None:
         with self._sending:
             self._socket.sendall(message.model_dump_json().encode() + b"\n")
@@ -134,4 +144,6 @@ class SupervisorLink:
                 self.persist_every = message.steps
             elif isinstance(message, StopRequested):
                 self._stop = True
+            elif isinstance(message, CollectivesAsked):
+                threading.Thread(target=self._tell_collectives, daemon=True, name="flight-recorder").start()
             self._changed.notify_all()

@@ -15,6 +15,7 @@ from paceline.spec.base import Record
 from paceline.spec.errors import PacelineError
 from paceline.spec.health import Finding
 from paceline.spec.manifest import CheckpointFile, TrainerState
+from paceline.supervise.flight_record import GroupRecord
 
 STARTING = "start"  # the cause of a run's first generation
 
@@ -179,11 +180,13 @@ class WorkersStatus(Record):
 
 
 class RankEvidence(RankProgress):
-    """What can be seen of a rank from outside: the kernel's letter for its process, and its Python stacks."""
+    """What can be seen of a rank from outside: the kernel's letter for its process, and its Python stacks; and what
+    its flight recorder says of its process groups, None if it did not answer."""
 
     node: str
     process_state: str | None
     stacks: str
+    groups: tuple[GroupRecord, ...] | None = None
 
 
 class Inspection(Record):
@@ -235,7 +238,7 @@ class Heard(Record):
 
 class Directive(Record):
     """Coordinator to supervisor. `buddy` keeps a second copy of this node's snapshots; `committed_step` is the newest
-    durable checkpoint; `inspect` asks for the stacks of that generation's workers; `pause` asks that generation's
+    durable checkpoint; `inspect` asks what that generation's workers are at; `pause` asks that generation's
     workers to end after the current step, all after the same one; `persist_every` are the steps between durable
     checkpoints where the recipe does not say; `room` is the size of the largest snapshot of a rank, which a spare keeps
     memory ready for; `stop` asks this of the run (drain), or says that the node may go (leave)."""
@@ -283,6 +286,11 @@ class WorkerFinished(Record):
     outcome: Literal["completed", "stopped"]
 
 
+class CollectivesTold(Record):
+    kind: Literal["collectives.told"] = "collectives.told"
+    groups: tuple[GroupRecord, ...]
+
+
 class WorkerFailed(Record):
     kind: Literal["worker.failed"] = "worker.failed"
     error: Failure
@@ -324,10 +332,19 @@ class StopRequested(Record):
     kind: Literal["stop.requested"] = "stop.requested"
 
 
+class CollectivesAsked(Record):
+    """What does its flight recorder say?"""
+
+    kind: Literal["collectives.asked"] = "collectives.asked"
+
+
 WorkerMessage = Annotated[
-    StandbyReady | StepDone | SnapshotReady | WorkerFinished | WorkerFailed, Field(discriminator="kind")
+    StandbyReady | StepDone | SnapshotReady | CollectivesTold | WorkerFinished | WorkerFailed,
+    Field(discriminator="kind"),
 ]
-SupervisorMessage = Annotated[Promote | SnapshotSafe | PersistEvery | StopRequested, Field(discriminator="kind")]
+SupervisorMessage = Annotated[
+    Promote | SnapshotSafe | PersistEvery | StopRequested | CollectivesAsked, Field(discriminator="kind")
+]
 
 COORDINATOR_MESSAGE: TypeAdapter[CoordinatorMessage] = TypeAdapter(CoordinatorMessage)
 WORKER_MESSAGE: TypeAdapter[WorkerMessage] = TypeAdapter(WorkerMessage)

@@ -37,8 +37,8 @@ from paceline.spec.errors import CheckpointError
 from paceline.spec.events import CheckpointRestored, SnapshotTaken
 from paceline.spec.job import JobSpec
 from paceline.spec.manifest import TrainerState
-from paceline.spec.names import ENV_COMPILE_CACHE, ENV_RUN_TOKEN
-from paceline.supervise import peer
+from paceline.spec.names import ENV_COMPILE_CACHE, ENV_RUN_TOKEN, EVIDENCE
+from paceline.supervise import flight_record, peer
 from paceline.supervise.link import SupervisorLink, WorkerLaunch
 from paceline.supervise.memory import older
 from paceline.supervise.progress import Phase
@@ -74,6 +74,7 @@ class Worker:
             rank=promotion.rank,
         )
         journal.generation = promotion.generation
+        self._link.examine = lambda: self._examine(promotion)
         self._link.finished(stopped=self._train(promotion, journal))
         self._engine.teardown()
         journal.close()
@@ -141,6 +142,14 @@ class Worker:
             )
         snapshots.close()
         return stopped
+
+    def _examine(self, promotion: Promote) -> tuple[flight_record.GroupRecord, ...]:
+        """The flight record in few words. All of it goes into a file before, for the answer may end this worker."""
+        dump = self._engine.recent_collectives()
+        flight_record.keep(
+            dump, Path(self._job.journal) / EVIDENCE, generation=promotion.generation, rank=promotion.rank
+        )
+        return flight_record.digest(dump)
 
     def _callbacks(self, promotion: Promote) -> list[Callback]:
         found = load(self._recipe.callbacks)

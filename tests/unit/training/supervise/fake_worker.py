@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from paceline.spec.manifest import TrainerState
+from paceline.supervise.flight_record import GroupRecord
 from paceline.supervise.link import SupervisorLink, WorkerLaunch
 from paceline.supervise.progress import Phase
 
@@ -23,6 +24,7 @@ def main(launch: WorkerLaunch) -> None:
         os._exit(7)
     link = SupervisorLink(launch)
     promotion = link.wait_for_promotion()
+    link.examine = lambda: (GroupRecord(group="0", description="default_pg", entered=promotion.restore_step),)
     if behaviour == "fails":
         link.failed(ValueError("boom"))
         os._exit(1)
@@ -53,6 +55,7 @@ def main(launch: WorkerLaunch) -> None:
     if behaviour == "computes":
         link.progress.write(step=step, phase=Phase.FORWARD_BACKWARD)
     if behaviour == "waits":
+        link.step_done(step, verified=step)
         signal.pause()  # as for a peer that never comes
     while not link.stop_requested:
         time.sleep(0.01)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from paceline.supervise import crew
 from paceline.supervise.crew import Crew
+from paceline.supervise.flight_record import GroupRecord
 from paceline.supervise.fork_server import ForkServer
 from paceline.supervise.memory import NodeMemory
 from paceline.supervise.process import guarded
@@ -173,6 +175,27 @@ def test_a_worker_ends_when_its_supervisor_is_gone(tmp_path: Path) -> None:
             worker.writer.transport.abort()
             async with asyncio.timeout(20):
                 assert await worker.process.wait() == 0
+
+    asyncio.run(play())
+
+
+def test_a_worker_that_hangs_tells_its_flight_record_and_a_stopped_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "_RECORD_SECONDS", 20.0)
+
+    async def play() -> None:
+        async with crew_of(tmp_path, "waits") as scene:
+            await scene.until(lambda: scene.crew.ready)
+            scene.promote(step=5)
+            await scene.until(lambda: scene.crew.verified == 5)
+            for _ in range(2):
+                [answer] = await scene.crew.inspect("node-0")
+                assert answer.groups == (GroupRecord(group="0", description="default_pg", entered=5),)
+            os.kill(scene.pids()[0], signal.SIGSTOP)
+            monkeypatch.setattr(crew, "_RECORD_SECONDS", 0.05)
+            [silent] = await scene.crew.inspect("node-0")
+            assert silent.groups is None
 
     asyncio.run(play())
 

@@ -29,6 +29,7 @@ from paceline.engines.objectives.base import Objective
 from paceline.engines.objectives.registry import objective
 from paceline.engines.rehearsal import Tokens, shortened
 from paceline.engines.runs import blocks
+from paceline.engines.torch import flight_recorder
 from paceline.engines.torch.mesh import ALONE, Axis, Mesh
 from paceline.engines.torch.pace import Pace
 from paceline.engines.torch.witness import Witness
@@ -253,6 +254,9 @@ class DeepSpeedEngine(Engine):
 
     def device(self) -> Device:
         return describe(self._joined.device)
+
+    def recent_collectives(self) -> bytes:
+        return flight_recorder.dump()
 
     def sync(self) -> None:
         if self._joined.device.type == "cuda":

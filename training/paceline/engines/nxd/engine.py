@@ -30,6 +30,7 @@ from paceline.engines.nxd.pipeline import as_list, stages
 from paceline.engines.nxd.process_group import join, join_alone, leave, on_cpu
 from paceline.engines.objectives.base import Objective
 from paceline.engines.objectives.registry import objective
+from paceline.engines.torch import flight_recorder
 from paceline.models import adapter
 from paceline.models.decoder import DecoderLayer
 from paceline.models.registry import blueprint
@@ -209,6 +210,9 @@ class NxdEngine(Engine):
             return Device(name="cpu", peak_memory_bytes=kibibytes * 1024)
         used = xm.get_memory_info(xm.xla_device())
         return Device(name=xm.xla_device_hw(xm.xla_device()), peak_memory_bytes=used["peak_bytes_used"])
+
+    def recent_collectives(self) -> bytes:
+        return flight_recorder.dump()
 
     def sync(self) -> None:
         xm.mark_step()

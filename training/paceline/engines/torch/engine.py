@@ -21,6 +21,7 @@ from paceline.engines.figures import Scalar, describe
 from paceline.engines.objectives.base import Objective
 from paceline.engines.objectives.registry import objective
 from paceline.engines.rehearsal import Tokens, shortened
+from paceline.engines.torch import flight_recorder
 from paceline.engines.torch.accumulation import Accumulation
 from paceline.engines.torch.allocator import keep_freed_memory
 from paceline.engines.torch.mesh import Mesh
@@ -242,6 +243,9 @@ class TorchEngine(Engine):
 
     def device(self) -> Device:
         return describe(self._joined.device)
+
+    def recent_collectives(self) -> bytes:
+        return flight_recorder.dump()
 
     def sync(self) -> None:
         if self._joined.device.type != "cpu":

@@ -29,8 +29,9 @@ class FaultDetected(Event):
 
 
 class RankStanding(Record):
-    """Where a rank was when nothing moved. `collective` is the one that it waited in, `process_state` the kernel's
-    letter for its process; None where it is not known or waited in none."""
+    """Where a rank was when nothing moved. `collective` is the one that it waited in, with number and group if its
+    flight recorder knew them, `process_state` the kernel's letter for its process; None where it is not known or waited
+    in none."""
 
     rank: int
     node: str
@@ -42,7 +43,7 @@ class RankStanding(Record):
 
 class HangJudged(Event):
     """Nothing moved for `idle_seconds`, and why. `guilty_node` and `guilty_rank` are None where nobody can be named;
-    `evidence` is the path of the file with the stacks of all ranks."""
+    `evidence` is the path of the file with the stacks of all ranks; their flight records lie beside it."""
 
     kind: Literal["hang.judged"] = "hang.judged"
     fault_class: str
