@@ -137,7 +137,14 @@ class ForkServer:
 
 def workers(supervisor: int) -> list[int]:
     """The workers of the node whose supervisor has this process number, those that train before their standbys."""
-    return [worker for server in children(supervisor) for worker in children(server)]
+    return [worker for child in children(supervisor) if _is_server(child) for worker in children(child)]
+
+
+def _is_server(pid: int) -> bool:
+    try:
+        return _MODULE in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return False
 
 
 def serve(module: ModuleType, channel: socket.socket) -> None:
