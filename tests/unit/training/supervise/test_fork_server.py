@@ -15,7 +15,6 @@ import pytest
 
 from paceline.supervise.fork_server import ForkedProcess, ForkServer, workers
 from paceline.supervise.link import WorkerLaunch
-from paceline.supervise.process import children
 
 # each worker says what it was given, and does what the job's name says
 MODULE = """
@@ -110,8 +109,8 @@ def test_the_code_that_a_worker_ends_with_is_told(server: ForkServer) -> None:
 def test_a_killed_server_takes_its_workers_with_it_and_the_next_call_starts_another(server: ForkServer) -> None:
     async def act() -> None:
         process, _ = await forked(server, "waits")
-        [killed] = children(os.getpid())
-        os.kill(killed, signal.SIGKILL)
+        parent = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1]
+        os.kill(int(parent), signal.SIGKILL)
         assert await process.wait() == -signal.SIGKILL
         again, said = await forked(server, "waits")
         assert said.startswith("True") and workers(os.getpid()) == [again.pid]
