@@ -25,7 +25,16 @@ from paceline.checkpoint.repository import CheckpointRepository, step_folder
 from paceline.checkpoint.segment import READY, Segment
 from paceline.journal.writer import Journal
 from paceline.spec.errors import LaunchError
-from paceline.spec.events import AnyEvent, FaultClassified, FaultInjected, GenerationOpened, RunFinished, StepFinished
+from paceline.spec.events import (
+    AnyEvent,
+    CheckpointCommitted,
+    CheckpointPersisted,
+    FaultClassified,
+    FaultInjected,
+    GenerationOpened,
+    RunFinished,
+    StepFinished,
+)
 from paceline.supervise.fork_server import workers
 from paceline.supervise.membership import SILENT_CORRUPTION
 from paceline.supervise.process import living_members
@@ -34,6 +43,7 @@ from paceline.supervise.protocol import NodeStatus, Report
 _LOOK_SECONDS = 0.02
 _UNDER_WAY_STEPS = 3
 _UPLOAD_SECONDS = 0.7
+_COMMIT_SECONDS = 10.0  # one that some rank has no file of is never committed
 _CHECKPOINTS_SECONDS = 300.0
 _STALE_NS = 2_000_000_000
 _FULL_DISK_BYTES = 4096  # larger than the words of progress, smaller than any journal
@@ -64,6 +74,7 @@ class Field:
         self._journal = journal
         self._orders = orders
         self._convicted: set[str] = set()
+        self._persisted_step = self._committed_step = -1
         self._fault = ""
         self._struck: list[str] = []
         self._blows_ns: list[int] = []
@@ -77,8 +88,13 @@ class Field:
             self.events.append(event)
             if isinstance(event, GenerationOpened):
                 self.ranks, self.generation, self.step = event.ranks, event.generation or 0, event.restore_step
+                self._persisted_step = -1  # files of the one before are committed no more
             elif isinstance(event, StepFinished) and event.generation == self.generation:
                 self.step = max(self.step, event.step)
+            elif isinstance(event, CheckpointPersisted):
+                self._persisted_step = max(self._persisted_step, event.step)
+            elif isinstance(event, CheckpointCommitted):
+                self._committed_step = max(self._committed_step, event.step)
             elif isinstance(event, FaultClassified) and event.fault_class == SILENT_CORRUPTION:
                 self._convicted.add(event.target)
             elif isinstance(event, RunFinished):
@@ -183,12 +199,14 @@ class Field:
         os.kill(self._worker(node), number)
 
     def stop_workers(self, rng: Random) -> None:
-        """Have all ranks stand still after two checkpoints, and wait until what they saved is where it should be."""
+        """Have all ranks stand still after two checkpoints, and wait until what they saved is committed: a checkpoint
+        that is newer than the newest of now would be taken in its place."""
         if not self.wait(lambda: len(self.repository.steps()) > 1, _CHECKPOINTS_SECONDS):
             raise LaunchError("the run saves no checkpoints", "see the events of its nodes")
         for node in self.members(rng):
             os.kill(self._worker(node), signal.SIGSTOP)
         self.pause(_UPLOAD_SECONDS)
+        self.wait(lambda: self._committed_step >= self._persisted_step, _COMMIT_SECONDS)
 
     def damage_checkpoint(self, rng: Random, damage: Callable[[bytearray], None]) -> None:
         """Do `damage` to the content of a file of the newest checkpoint."""

@@ -5,15 +5,25 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from paceline.chaos import field as field_module
 from paceline.chaos.base import Leg
 from paceline.chaos.field import Field
 from paceline.chaos.legs import LEGS
-from paceline.spec.events import AnyEvent, Event, FaultClassified, GenerationOpened, StepFinished
+from paceline.spec.events import (
+    AnyEvent,
+    CheckpointCommitted,
+    CheckpointPersisted,
+    Event,
+    FaultClassified,
+    GenerationOpened,
+    StepFinished,
+)
 from paceline.supervise.membership import SILENT_CORRUPTION
 from paceline.supervise.protocol import Assignment, Member, NodeStatus, Report, Restore, WorkersStatus
 
@@ -77,6 +87,24 @@ def test_a_node_that_is_silent_or_speaks_half_a_line_is_not_known(field: Field) 
     relay(field, "node-2").last_heard_ns += 10**11
     relay(field, "node-2").last_line = relay(field, "node-2").last_line[20:]
     assert not field.is_whole()
+
+
+def test_workers_that_stand_still_have_everything_committed_before_a_checkpoint_is_damaged(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {"time": datetime.now(UTC), "monotonic_ns": 1, "run": "r", "producer": "p"}
+    file = {"uri": "u", "bytes": 1, "sha256": "0" * 64, "seconds": 0.1}
+    persisted = CheckpointPersisted(step=40, **file, **told)
+    committed = CheckpointCommitted(step=40, uri="u", files=2, bytes=2, **told)
+    news: list[list[AnyEvent]] = [[persisted], *[[] for _ in range(8)], [committed]]
+    stopped: list[int] = []
+    monkeypatch.setattr(field._local, "poll", lambda: news.pop(0))
+    monkeypatch.setattr(field, "repository", SimpleNamespace(steps=lambda: [20, 10]))
+    monkeypatch.setattr(field, "_worker", lambda node: int(node[-1]))
+    monkeypatch.setattr(field_module.os, "kill", lambda pid, number: stopped.append(pid))
+    monkeypatch.setattr(field_module, "_UPLOAD_SECONDS", 0.04)
+    field.stop_workers(Random(0))
+    assert sorted(stopped) == [0, 1] and not news
 
 
 def test_a_smaller_world_is_not_whole(field: Field) -> None:
