@@ -20,7 +20,10 @@ from paceline.spec.manifest import TrainerState
 from paceline.train.callbacks import Callback, StepFigures
 
 ENV_FILE = "PACELINE_BENCHMARK_STEPS"
-"""Where a line is added after every block: the seconds of its steps of the run, and of its bare ones, as JSON."""
+"""Where a line is added after every block, as JSON: by clock, the seconds of its steps of the run, and of its bare
+ones. `wall` also counts what else the machine does meanwhile, `trainer` only what this thread computes."""
+
+Times = tuple[float, float]  # by both clocks
 
 BLOCK = 5  # of which the first is dropped: it is taken while, or instead of while, a snapshot is copied
 
@@ -30,7 +33,8 @@ class BareSteps(Callback):
 
     def __init__(self) -> None:
         self._file = Path(os.environ[ENV_FILE])
-        self._supervised: list[float] = []
+        self._supervised: list[Times] = []
+        self._mark = time.thread_time()
         self._engine: TorchEngine
         self._passes: Sequence[MicroBatch]
         original = TorchEngine.train_step
@@ -42,20 +46,24 @@ class BareSteps(Callback):
         TorchEngine.train_step = remembered  # type: ignore[method-assign, assignment]  # callbacks do not get the engine
 
     def after_step(self, trainer: TrainerState, figures: StepFigures) -> None:
-        self._supervised.append(figures.seconds)
-        if len(self._supervised) < BLOCK:
-            return
-        bare = [self._take() for _ in range(BLOCK)]
-        self._engine.seal()  # the sentinel knows nothing of these
-        with self._file.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps([self._supervised[1:], bare[1:]]) + "\n")
-        self._supervised = []
+        self._supervised.append((figures.seconds, time.thread_time() - self._mark))
+        if len(self._supervised) == BLOCK:
+            bare = [self._take() for _ in range(BLOCK)]
+            self._engine.seal()  # the sentinel knows nothing of these
+            block = {
+                clock: [[times[place] for times in steps[1:]] for steps in (self._supervised, bare)]
+                for place, clock in enumerate(("wall", "trainer"))
+            }
+            with self._file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(block) + "\n")
+            self._supervised = []
+        self._mark = time.thread_time()
 
-    def _take(self) -> float:
-        started = time.perf_counter()
+    def _take(self) -> Times:
+        started, computed = time.perf_counter(), time.thread_time()
         out = self._engine.train_step(
             self._passes, learning_rate=0.0, totals=np.zeros(1, dtype=np.int64), before_update=lambda: None
         )
         out.loss.result()
         out.gradient_norm.result()
-        return time.perf_counter() - started
+        return time.perf_counter() - started, time.thread_time() - computed
