@@ -199,14 +199,21 @@ class Field:
         os.kill(self._worker(node), number)
 
     def stop_workers(self, rng: Random) -> None:
-        """Have all ranks stand still after two checkpoints, and wait until what they saved is committed: a checkpoint
-        that is newer than the newest of now would be taken in its place."""
-        if not self.wait(lambda: len(self.repository.steps()) > 1, _CHECKPOINTS_SECONDS):
+        """Have all ranks stand still after two checkpoints, and wait until what they saved is committed. When they are
+        lost then, nothing else is newer than the newest checkpoint: no other one, nor what a node that trained before
+        still has in its memory."""
+        if not self.wait(self._is_saved, _CHECKPOINTS_SECONDS):
             raise LaunchError("the run saves no checkpoints", "see the events of its nodes")
         for node in self.members(rng):
             os.kill(self._worker(node), signal.SIGSTOP)
         self.pause(_UPLOAD_SECONDS)
         self.wait(lambda: self._committed_step >= self._persisted_step, _COMMIT_SECONDS)
+
+    def _is_saved(self) -> bool:
+        statuses = (self._status(node) for node in self._local.relays if node not in self.ranks)
+        remembered = (shard.step for status in statuses if status is not None for shard in status.held)
+        steps = self.repository.steps()
+        return len(steps) > 1 and steps[0] > max(remembered, default=-1)
 
     def damage_checkpoint(self, rng: Random, damage: Callable[[bytearray], None]) -> None:
         """Do `damage` to the content of a file of the newest checkpoint."""

@@ -25,7 +25,7 @@ from paceline.spec.events import (
     StepFinished,
 )
 from paceline.supervise.membership import SILENT_CORRUPTION
-from paceline.supervise.protocol import Assignment, Member, NodeStatus, Report, Restore, WorkersStatus
+from paceline.supervise.protocol import Assignment, HeldShard, Member, NodeStatus, Report, Restore, WorkersStatus
 
 NODES = ("node-0", "node-1", "node-2", "node-3")
 FOLLOWED = Assignment(
@@ -98,13 +98,17 @@ def test_workers_that_stand_still_have_everything_committed_before_a_checkpoint_
     committed = CheckpointCommitted(step=40, uri="u", files=2, bytes=2, **told)
     news: list[list[AnyEvent]] = [[persisted], *[[] for _ in range(8)], [committed]]
     stopped: list[int] = []
-    monkeypatch.setattr(field._local, "poll", lambda: news.pop(0))
-    monkeypatch.setattr(field, "repository", SimpleNamespace(steps=lambda: [20, 10]))
+    old = HeldShard(rank=0, world_size=2, step=20, generation=2, bytes=1, digest="d")
+    relay(field, "node-2").last_line = line("node-2", held=(old,))
+    monkeypatch.setattr(field._local, "poll", lambda: news.pop(0) if news else [])
+    steps = [[10], [20, 10], [30, 20]]  # one is not two, and node-2 would come back to step 20 by itself
+    saved = SimpleNamespace(steps=lambda: steps.pop(0))
+    monkeypatch.setattr(field, "repository", saved)
     monkeypatch.setattr(field, "_worker", lambda node: int(node[-1]))
     monkeypatch.setattr(field_module.os, "kill", lambda pid, number: stopped.append(pid))
     monkeypatch.setattr(field_module, "_UPLOAD_SECONDS", 0.04)
     field.stop_workers(Random(0))
-    assert sorted(stopped) == [0, 1] and not news
+    assert sorted(stopped) == [0, 1] and not steps and not news
 
 
 def test_a_smaller_world_is_not_whole(field: Field) -> None:
