@@ -17,7 +17,7 @@ from typer.exceptions import TyperException
 from paceline.cli.main import app
 
 ROOT = Path(__file__).parent.parent.parent
-SKIPPED = {".venv", ".engine", "node_modules", "runs", "cdk.out"}
+SKIPPED = {".venv", ".engine", ".slurm", "node_modules", "runs", "cdk.out"}
 DOCUMENTS = sorted(p for p in ROOT.rglob("*.md") if not SKIPPED & set(p.relative_to(ROOT).parts))
 BLOCK = re.compile(r"^```(?P<kind>\w+)[^\n]*\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 EVERYWHERE = {".", "cd", "cp", "git", "kill", "pgrep"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-SKIPPED = {".venv", ".engine", "node_modules", "runs", "cdk.out"}
+SKIPPED = {".venv", ".engine", ".slurm", "node_modules", "runs", "cdk.out"}
 DOCUMENTS = [path for path in ROOT.rglob("*.md") if not SKIPPED & set(path.relative_to(ROOT).parts)]
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
