@@ -190,11 +190,12 @@ class LocalRun:
         return spawn(module, arguments, log, self._environment)
 
     def _check_that_it_can_begin(self) -> None:
-        """A supervisor that ends at its start does not come back: say so now, not when the coordinator gives up."""
-        ended = {name: code for name, process in self.nodes.items() if (code := process.poll()) is not None}
-        if not ended or len(self.nodes) - len(ended) >= self.job.nodes or self._stopping:
+        """A supervisor that fails at its start does not come back: say so now, not when the coordinator gives up. One
+        that ended with 0 was told to leave, and the coordinator says why."""
+        failed = {name: code for name, process in self.nodes.items() if (code := process.poll())}
+        if not failed or len(self.nodes) - len(failed) >= self.job.nodes or self._stopping:
             return
-        name, code = next(iter(ended.items()))
+        name, code = next(iter(failed.items()))
         log = self.directory / "nodes" / name / "supervisor.log"
         said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise LaunchError(
