@@ -12,16 +12,13 @@ SIGTERM asks the run to stop after the current step, with a last checkpoint; a s
 from __future__ import annotations
 
 import asyncio
-import hmac
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
-
-from pydantic import ValidationError
 
 from paceline.journal.writer import Journal
 from paceline.recipe.schema import Recipe
@@ -31,8 +28,9 @@ from paceline.spec.names import ENV_RUN_TOKEN, EVIDENCE
 from paceline.supervise.cadence import PersistCadence
 from paceline.supervise.commit import Committer
 from paceline.supervise.conduct import Conduct
+from paceline.supervise.ending import Ending, LastCheckpoint, cannot_begin, not_enough_nodes
 from paceline.supervise.fence import Fence
-from paceline.supervise.headway import furthest, has_paused, workers_of
+from paceline.supervise.headway import furthest, has_paused, have_ended
 from paceline.supervise.herald import Herald, next_generation, since_start, told_before
 from paceline.supervise.inquest import Inquest
 from paceline.supervise.membership import (
@@ -51,16 +49,12 @@ from paceline.supervise.protocol import (
     Address,
     Assignment,
     Directive,
-    Heard,
     NodeStatus,
-    Report,
 )
+from paceline.supervise.reception import Reception
 from paceline.supervise.roster import Roster, Wire
 
-Outcome = Literal["completed", "stopped", "failed"]
-
 _PORT_HINT = "another process has this port; end it, or start the run again to get another one"
-_MORE_NODES_HINT = "start it again, with more nodes or spares; it resumes from its last checkpoint"
 _TICK_SECONDS = 0.05
 _SETTLE_SECONDS = 1.0  # a successor first listens to who is there
 
@@ -74,10 +68,11 @@ class Coordinator:
         self.job = job
         self._successor = successor
         self.journal = Journal(Path(job.journal), run=job.run, producer="coordinator")
-        self._token = token.encode()
         self._clock = clock
+        self._reception = Reception(token, self.hear, self._left)
         self._roster = Roster(job.timeouts, self.journal, clock)
         self._committer = Committer(job, self.journal)
+        self._last_checkpoint = LastCheckpoint(job, self._committer, clock)
         self._conduct = Conduct(job.fault_budget, clock)
         recipe = Recipe.model_validate(job.recipe)
         self._pacing = Pacing(recipe.stragglers.action, self.journal)
@@ -97,10 +92,7 @@ class Coordinator:
         self._enough_since: float | None = None
         self._stop_requests = 0
         self._why_stopped: str | None = None
-        self._finishing: float | None = None
-        self._outcome: Outcome | None = None
-        self._reason: str | None = None
-        self._hint: str | None = None
+        self.ending: Ending | None = None
 
     async def run(self) -> int:
         """Serve until the run is over; the process's exit code."""
@@ -110,48 +102,28 @@ class Coordinator:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         where = (self.job.coordinator_host, self.job.coordinator_port)
         try:
-            server = await asyncio.start_server(self._serve, *where, limit=2**24)
+            await self._reception.open(*where)
         except OSError as error:
-            self._end("failed", f"coordinator: cannot listen on {where[0]}:{where[1]}: {error.strerror}", _PORT_HINT)
-            return self._close()
+            reason = f"coordinator: cannot listen on {where[0]}:{where[1]}: {error.strerror}"
+            return self._close(Ending("failed", reason, _PORT_HINT))
         if not self._successor:
             self._herald.started()
         learning = asyncio.create_task(self._learn_what_is_durable())
-        while self._outcome is None:
+        while self.ending is None:
             self.step()
             self._committer.claim_soon(self._assignment)
             await asyncio.sleep(_TICK_SECONDS)
         learning.cancel()
         await self._roster.dismiss()
-        server.close()  # not waited for: that would be until the last node, or stranger, hangs up
-        return self._close()
+        self._reception.close()
+        return self._close(self.ending)
 
-    def _close(self) -> int:
-        self.journal.emit(
-            RunFinished, outcome=self._outcome, step=self._furthest(), reason=self._reason, hint=self._hint
-        )
+    def _close(self, ending: Ending) -> int:
+        self.journal.emit(RunFinished, step=self._furthest(), **asdict(ending))
         self.journal.close()
-        return 1 if self._outcome == "failed" else 0
+        return 1 if ending.outcome == "failed" else 0
 
     # ----- talking to nodes ----------------------------------------------------------------------------------------
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        name = None
-        try:
-            async for line in reader:
-                report = Report.model_validate_json(line)
-                if not hmac.compare_digest(report.token.encode(), self._token):
-                    break
-                name = report.status.node
-                if self.hear(report.status, writer):
-                    writer.write(Heard(sent=report.sent).model_dump_json().encode() + b"\n")
-        except (ConnectionError, ValidationError, ValueError):
-            pass  # a broken connection or a stranger: silence is judged by the clock
-        finally:
-            writer.close()
-            if name is not None and self._roster.hang_up(name, writer):
-                grace = self.job.timeouts.disconnect_grace
-                asyncio.get_running_loop().call_later(grace + 0.001, self.step)
 
     def hear(self, status: NodeStatus, wire: Wire) -> bool:
         """A node reported on `wire`, which leads back to it; whether that renews its lease."""
@@ -164,6 +136,11 @@ class Coordinator:
             self.journal.generation = followed.generation
         self.step()
         return True
+
+    def _left(self, name: str, wire: Wire) -> None:
+        if self._roster.hang_up(name, wire):
+            grace = self.job.timeouts.disconnect_grace
+            asyncio.get_running_loop().call_later(grace + 0.001, self.step)
 
     def request_stop(self) -> None:
         """Stop after the current step, with a last checkpoint; asked again, stop now."""
@@ -196,21 +173,16 @@ class Coordinator:
 
     # ----- deciding ------------------------------------------------------------------------------------------------
 
-    @property
-    def outcome(self) -> Outcome | None:
-        """How the run ended, once it has."""
-        return self._outcome
-
     def step(self) -> None:
         """One look at everything; called on every report and on every tick."""
-        if self._outcome is not None:
+        if self.ending is not None:
             return
         if self._stop_requests > 1:
-            self._end("stopped", "interrupted")
+            self.ending = Ending("stopped", "interrupted")
         elif not self._has_settled:
             return
         elif self._stop_requests and self._assignment is None:
-            self._end("stopped", "stopped before training began")
+            self.ending = Ending("stopped", "stopped before training began")
         elif self._committer.knows_durable:
             views = self._roster.views()
             self._fence = self._fence.look(views)
@@ -220,7 +192,7 @@ class Coordinator:
             self._committer.step(self._roster.statuses(), self._assignment)
             if not self._is_over(views):
                 self._open_if_needed(views)
-            if self._outcome is None:
+            if self.ending is None:
                 self._tell(views)
 
     @property
@@ -233,7 +205,7 @@ class Coordinator:
             read=not self._successor, given_up=lambda: self._has_settled and self._assignment is None
         )
         if failure is not None:
-            self._end("failed", failure.message, failure.hint)
+            self.ending = Ending("failed", failure.message, failure.hint)
 
     def _open_if_needed(self, views: dict[str, NodeView]) -> None:
         if self._assignment is None:
@@ -261,9 +233,9 @@ class Coordinator:
                 self._committer.is_verified = False  # it may have been altered since: read it before it is taken again
         cause = "; ".join(f"{f.fault}: {f.where}" for f in faults)
         if self._stop_requests:
-            self._end("stopped", f"stopped while healing ({cause})")
+            self.ending = Ending("stopped", f"stopped while healing ({cause})")
         elif (bug := self._conduct.verdict(faults)) is not None:
-            self._end("failed", bug.message, bug.hint)
+            self.ending = Ending("failed", bug.message, bug.hint)
         else:
             good = min((f.good_step for f in faults if f.good_step is not None), default=None)
             lost = tuple(f.where for f in faults if f.fault_class == "node_lost")
@@ -311,13 +283,14 @@ class Coordinator:
         now, planned = self._clock(), self._planned(views, cause, good_step)
         if isinstance(planned, Waiting):
             if now - self._waiting_since > self.job.timeouts.membership:
-                self._end("failed", self._why_waiting(planned, views), _MORE_NODES_HINT)
+                self.ending = not_enough_nodes(self.job, views, planned.reason)
         elif planned.restore.source == "manifest" and not self._committer.is_verified:
             self._committer.verify_durable()
         elif not self._is_worth_waiting(views, now):
             previous, self._assignment = self._assignment, planned
             self._fence = self._fence.open(planned)
-            self._finishing, self._pause, self._waiting_since = None, None, now
+            self._pause, self._waiting_since = None, now
+            self._last_checkpoint.begin_again()
             self._herald.opened(planned, previous, lost=lost)
 
     def _is_worth_waiting(self, views: dict[str, NodeView], now: float) -> bool:
@@ -330,54 +303,21 @@ class Coordinator:
         return sum(ready) < self.job.nodes + self.job.spares and now - self._enough_since < patience
 
     def _is_over(self, views: dict[str, NodeView]) -> bool:
-        """Whether all workers have ended as they should, and their last checkpoint is durable or on its way."""
+        """Whether nothing more is to be opened: the run has ended, or waits for its last checkpoint only."""
         if self._assignment is None:
-            return self._cannot_begin(views)
-        members = [views[m.node] for m in self._assignment.members if m.node in views]
-        workers = workers_of(self._assignment, views)
-        ended = [w.state for w in workers]
-        if len(ended) < len(self._assignment.members) or not set(ended) <= {"completed", "stopped"}:
+            self.ending = cannot_begin(self.job, views)
+            return self.ending is not None
+        if not have_ended(self._assignment, views):
             return False
         if not self._stop_requests and has_paused(self._assignment, views):
             return False
-        step = min(w.step for w in workers)
-        if self._committer.committed_step >= step:
-            stopped = "stopped" in ended
-            self._end("stopped" if stopped else "completed", self._why_stopped if stopped else None)
-            return True
-        if not all(v.present for v in members):
-            return False  # what was on its way there is lost: the next generation saves it again
-        self._finishing = self._finishing or self._clock()
-        saving = self._committer.busy or any(v.status.uploading for v in members)
-        if not saving or self._clock() - self._finishing > self.job.timeouts.drain:
-            refused = next((v.status.upload_failure for v in members if v.status.upload_failure), None)
-            why = refused or self._committer.failure
-            reason = f"the checkpoint of the last step {step} could not be saved: {why}"
-            hint = "make room or mend access there, and start the run again: it resumes from the newest checkpoint"
-            self._end("failed", reason, hint)
-        return True
-
-    def _cannot_begin(self, views: dict[str, NodeView]) -> bool:
-        """Whether every node has reported, and too few of them can ever serve."""
-        failures = [v.status.failure for v in views.values() if v.status.failure]
-        awaited = self.job.nodes + self.job.spares - len(views)
-        if not failures or awaited > 0 or len(views) - len(failures) >= self.job.nodes:
-            return False
-        self._end("failed", failures[0].message, failures[0].hint)
-        return True
-
-    # ----- beginning and end ---------------------------------------------------------------------------------------
-
-    def _end(self, outcome: Outcome, reason: str | None, hint: str | None = None) -> None:
-        self._outcome, self._reason, self._hint = outcome, reason, hint
+        found = self._last_checkpoint.look(self._assignment, views, self._why_stopped)
+        if isinstance(found, Ending):
+            self.ending = found
+        return bool(found)
 
     def _furthest(self) -> int:
         return furthest(self._assignment, self._roster.statuses()) if self._assignment is not None else 0
-
-    def _why_waiting(self, waiting: Waiting, views: dict[str, NodeView]) -> str:
-        failures = [v.status.failure for v in views.values() if v.status.failure]
-        because = f"; {failures[0].message}" if failures else ""
-        return f"not enough nodes for {self.job.timeouts.membership:.0f} s: {waiting.reason}{because}"
 
 
 def main() -> None:

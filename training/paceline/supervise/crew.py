@@ -191,6 +191,11 @@ class Crew:
         for worker in self.workers:
             worker.process.kill()
 
+    def retire(self) -> None:
+        """End all workers now, and bury them while others go on."""
+        self.kill()
+        guarded(self.bury())
+
     async def bury(self) -> None:
         """Wait until killed workers are gone, which takes as long as their memory is large, and forget them."""
         for worker in self.workers:

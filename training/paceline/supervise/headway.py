@@ -14,11 +14,16 @@ def workers_of(assignment: Assignment, views: Mapping[str, NodeView]) -> list[Wo
     return [w for w in said if w is not None and w.generation == assignment.generation]
 
 
+def have_ended(assignment: Assignment, views: Mapping[str, NodeView]) -> bool:
+    """Whether all workers have ended as they should."""
+    workers = workers_of(assignment, views)
+    return len(workers) == len(assignment.members) and {w.state for w in workers} <= {"stopped", "completed"}
+
+
 def has_paused(assignment: Assignment, views: Mapping[str, NodeView]) -> bool:
     """Whether all workers ended after the same step, and not all because the schedule did."""
-    workers = workers_of(assignment, views)
-    ended = {w.state for w in workers}
-    return len(workers) == len(assignment.members) and "stopped" in ended and ended <= {"stopped", "completed"}
+    stopped = any(w.state == "stopped" for w in workers_of(assignment, views))
+    return stopped and have_ended(assignment, views)
 
 
 def furthest(assignment: Assignment, statuses: Iterable[NodeStatus]) -> int:

@@ -22,32 +22,30 @@ from paceline.spec.job import JobSpec
 from paceline.spec.names import ENV_FAILURE_DOMAIN, ENV_RUN_TOKEN, HEALTH_SOCKET
 from paceline.supervise import peer, staging
 from paceline.supervise.crew import Crew
-from paceline.supervise.fork_server import ForkServer
 from paceline.supervise.health_socket import hear_health
 from paceline.supervise.inspector import Inspector
 from paceline.supervise.lease import Lease
 from paceline.supervise.lending import GRACE_SECONDS, Loan
-from paceline.supervise.memory import NodeMemory, is_snapshot
+from paceline.supervise.memory import NodeMemory
 from paceline.supervise.persist import Persister
 from paceline.supervise.process import die_with_parent, guarded
 from paceline.supervise.protocol import (
     STARTING,
-    Address,
     Assignment,
     Directive,
     Failure,
     Member,
     NodeStatus,
     PersistEvery,
-    Promote,
     SnapshotReady,
     StopRequested,
     WorkersStatus,
 )
 from paceline.supervise.replicate import Replicator
+from paceline.supervise.restore import bring_state, promotions
+from paceline.supervise.standbys import Standbys
 from paceline.supervise.talk import Line
 
-WORKER_MODULE = "paceline.train.worker"
 _STANDBY_PATIENCE_SECONDS = 2.0
 
 
@@ -59,7 +57,7 @@ class NodeSupervisor:
     ) -> None:
         self.job = JobSpec.model_validate_json(job_file.read_text(encoding="utf-8"))
         self.node, self.host, self.directory = node, host, directory
-        self._job_file, self._token = job_file, token
+        self._token = token
         self._health_socket = health or directory / HEALTH_SOCKET
         self.journal = Journal(Path(self.job.journal), run=self.job.run, producer=node, node=node)
         self.memory = NodeMemory(node, self.job.workers_per_node)
@@ -69,13 +67,18 @@ class NodeSupervisor:
         self._persister = Persister(self.job.checkpoints, self.journal, self._line.report_soon)
         self._replicator = Replicator(self.memory, self.journal, token, self._persister.released)
         self._server = peer.PeerServer(host, self.memory, token)
-        self._log = directory / "workers.log"
-        self._forks = ForkServer(WORKER_MODULE, job_file, self._log)
+        self._standbys = Standbys(
+            job_file=job_file,
+            node=node,
+            host=host,
+            directory=directory,
+            memory=self.memory,
+            changed=self._workers_changed,
+            on_snapshot=self._on_snapshot,
+        )
         self._active: Crew | None = None
-        self._standby: Crew | None = None
         self._following: Assignment | None = None
         self._adopting: asyncio.Task[None] | None = None
-        self._spawning: asyncio.Task[None] | None = None
         self._inspector = Inspector(node, self._line.report_soon)
         self._loan = Loan(self.job, node, directory, self.journal)
         self._pause: int | None = None
@@ -102,12 +105,10 @@ class NodeSupervisor:
         for task in filter(None, (staging, reporting, hearing, watching, lending, self._adopting)):
             task.cancel()
         await self._loan.reclaim(grace=GRACE_SECONDS)
-        await self._forks.close()
-        if self._spawning is not None:
-            await asyncio.wait([self._spawning])  # half a crew could not be buried
-        for crew in filter(None, (self._active, self._standby)):
-            crew.kill()
-            await crew.bury()
+        await self._standbys.close()
+        if self._active is not None:
+            self._active.kill()
+            await self._active.bury()
         self._server.close()
 
     def request_leave(self) -> None:
@@ -122,37 +123,14 @@ class NodeSupervisor:
     async def _stage(self) -> None:
         """Bring what the workers need to this node, verified, and raise the first standbys."""
         os.environ.update(staging.variables(self.job, self.directory))
-        spawning = self._raise_standbys()
+        raising = self._standbys.raise_soon()
         try:
             await asyncio.to_thread(staging.bring, self.job, self.directory, self.journal)
         except Exception as error:  # noqa: BLE001 - the coordinator must hear why this node cannot serve
             self._failure = Failure.of(error)
         self._staged = True
-        await spawning
+        await raising
         self._line.report_soon()
-
-    def _raise_standbys(self) -> asyncio.Task[None]:
-        if self._spawning is None or (self._spawning.done() and not self._left.is_set()):
-            self._spawning = guarded(self._spawn())
-        return self._spawning
-
-    async def _spawn(self) -> None:
-        if self._standby is not None:
-            return
-        crew = Crew(changed=self._workers_changed, on_snapshot=self._on_snapshot, log=self._log)
-        try:
-            await crew.spawn(
-                self._forks,
-                segments=self.memory.own,
-                job_file=self._job_file,
-                node=self.node,
-                host=self.host,
-                data=self.directory / staging.DATA,
-            )
-        except OSError as error:
-            self._failure = Failure(message=f"{self.node}: workers cannot be started: {error}")
-        self._standby = crew
-        self._workers_changed()  # one may have ended before the last had begun
 
     def _workers_changed(self) -> None:
         self._line.report_soon()
@@ -162,35 +140,24 @@ class NodeSupervisor:
         if self._active is not None and self._following is not None and not self._stopping:
             # a new crew only when the active one is under way: until then it needs the processors itself
             under_way = self._active.step > self._following.restore.step or self._active.state != "running"
-            if under_way and self._standby is None:
-                self._raise_standbys()
-        if self._standby is not None and self._standby.state == "failed":
-            broken, self._standby = self._standby, None
-            self._retire(broken)
-            if broken.failed_early:  # and so would the next
-                self._failure = broken.error
-            else:
-                self._raise_standbys()
-
-    def _retire(self, crew: Crew) -> None:
-        crew.kill()
-        guarded(crew.bury())
+            if under_way and self._standbys.crew is None:
+                self._standbys.raise_soon()
+        self._standbys.replace_broken()
 
     # ----- what the coordinator hears and says ---------------------------------------------------------------------
 
     def status(self) -> NodeStatus:
         """All that the coordinator needs to know, now."""
         free = self._staged and not self._is_adopting and self.lease.left > 0
-        ready = free and self._standby is not None and self._standby.ready
         return NodeStatus(
             node=self.node,
             host=self.host,
             failure_domain=os.environ.get(ENV_FAILURE_DOMAIN),
             process_group=os.getpgrp(),
             peer_port=self._server.port,
-            store_port=self._standby.store_port if self._standby is not None else None,
-            ready=ready,
-            failure=self._failure,
+            store_port=self._standbys.store_port,
+            ready=free and self._standbys.ready,
+            failure=self._failure or self._standbys.failure,
             unfit=self._unfit,
             following=self._following,
             workers=self._workers_status(),
@@ -276,7 +243,7 @@ class NodeSupervisor:
         old, self._active = self._active, None
         self._unpromoted, self._ended = None, False
         if old is not None:
-            self._retire(old)
+            old.retire()
 
     def _stop_unheard(self) -> None:
         """Others may have been given this generation's place: train no more until a coordinator says so."""
@@ -302,7 +269,7 @@ class NodeSupervisor:
         self._loan.recall()
         self._phase(Activity.INITIALISE if assignment.cause == STARTING else Activity.RESTART, assignment.cause)
         try:
-            segments = await asyncio.to_thread(self._bring_state, assignment, member.first_rank)
+            segments = await asyncio.to_thread(bring_state, self.memory, assignment, member.first_rank, self._token)
         except (peer.PeerError, OSError) as error:
             # its holder is gone too, as the coordinator will see in a moment: it will choose again
             self._unpromoted = Failure.of(error).model_copy(update={"message": f"restore from memory: {error}"})
@@ -317,32 +284,14 @@ class NodeSupervisor:
         self._line.report_soon()
 
     def _promote(self, assignment: Assignment, member: Member, segments: list[int]) -> None:
-        crew = self._standby
         if self.lease.left <= 0:
             self._unpromoted = Failure(message="no coordinator heard this node any more when it was to begin")
             return
-        if crew is None or not crew.ready:
+        crew = self._active = self._standbys.take()
+        if crew is None:
             self._unpromoted = Failure(message="its standbys ended just before they were needed")
             return
-        self._standby, self._active = None, crew
-        first = assignment.members[0]
-        crew.promote(
-            [
-                Promote(
-                    generation=assignment.generation,
-                    rank=member.first_rank + local_rank,
-                    local_rank=local_rank,
-                    world_size=assignment.world_size,
-                    store=Address(host=first.host, port=first.store_port),
-                    restore_step=assignment.restore.step,
-                    verified=assignment.restore.verified,
-                    restore_from=assignment.restore.source,
-                    restore_segment=segment,
-                    restore_shards=assignment.restore.shards if segment < 0 else (),
-                )
-                for local_rank, segment in enumerate(segments)
-            ]
-        )
+        crew.promote(promotions(assignment, member, segments))
         self._replicator.start_newest(crew)
         self._pass_on()
         asyncio.get_running_loop().call_later(_STANDBY_PATIENCE_SECONDS, self._follow_up, crew)
@@ -350,24 +299,7 @@ class NodeSupervisor:
     def _follow_up(self, crew: Crew) -> None:
         """A crew that waits for a peer which will never come makes no step: have the next one ready all the same."""
         if crew is not self._active or not crew.has_met:
-            self._raise_standbys()
-
-    def _bring_state(self, assignment: Assignment, first_rank: int) -> list[int]:
-        """For each local rank the own segment that holds the snapshot to start from; -1 when none is used, or when
-        another world wrote the state: then every rank takes its part out of all shards."""
-        restore = assignment.restore
-        if restore.source != "memory" or len(restore.shards) != assignment.world_size:
-            return [-1] * self.job.workers_per_node
-        chosen = []
-        for local_rank, pair in enumerate(self.memory.own):
-            rank = first_rank + local_rank
-            source = next(s for s in restore.shards if s.rank == rank)
-            here = [index for index in (0, 1) if is_snapshot(pair[index], rank, restore.step, source.digest)]
-            index = here[0] if here else self.memory.restore_target(local_rank)
-            if not here:
-                peer.fetch(source.address, rank, restore.step, source.digest, pair[index], self._token)
-            chosen.append(index)
-        return chosen
+            self._standbys.raise_soon()
 
     # ----- snapshots -----------------------------------------------------------------------------------------------
 

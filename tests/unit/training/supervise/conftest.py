@@ -18,6 +18,7 @@ from paceline.spec.events import Event
 from paceline.spec.job import JobSpec
 from paceline.spec.manifest import CheckpointFile, TrainerState
 from paceline.supervise import node as node_module
+from paceline.supervise import standbys
 from paceline.supervise.coordinator import Coordinator
 from paceline.supervise.node import NodeSupervisor
 from paceline.supervise.protocol import (
@@ -186,6 +187,16 @@ class Stage:
             self.coordinator._roster.hang_up(name, self.nodes[name])
         self.wait(0.2)
 
+    @property
+    def outcome(self) -> str:
+        assert self.coordinator.ending is not None
+        return self.coordinator.ending.outcome
+
+    @property
+    def reason(self) -> str:
+        assert self.coordinator.ending is not None
+        return str(self.coordinator.ending.reason)
+
     def events(self, kind: type[E]) -> list[E]:
         return [e for e in Follower(Path(self.job.journal)).poll() if isinstance(e, kind)]
 
@@ -209,7 +220,7 @@ def play(make_job: MakeJob, unused_port: int, tmp_path: Path, monkeypatch: pytes
     @asynccontextmanager
     async def running(behaviour: str, changes: dict[str, Any]) -> AsyncIterator[Scene]:
         (tmp_path / "job.json").write_text(job.model_copy(update=changes).model_dump_json())
-        monkeypatch.setattr(node_module, "WORKER_MODULE", "fake_worker")
+        monkeypatch.setattr(standbys, "WORKER_MODULE", "fake_worker")
         monkeypatch.setenv("BEHAVIOUR", behaviour)
         monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
         scene = Scene()

@@ -12,6 +12,7 @@ from paceline.spec.errors import StorageError
 from paceline.spec.events import FaultDetected, GenerationOpened, MembershipChanged
 from paceline.spec.job import JobSpec
 from paceline.supervise.coordinator import Coordinator
+from paceline.supervise.ending import Ending
 from paceline.supervise.protocol import Failure, HeldShard, PersistedShard
 
 Stage = Any  # of conftest.py, which importlib mode does not let tests import
@@ -21,10 +22,6 @@ def shard(rank: int, step: int, generation: int = 0) -> HeldShard:
     return HeldShard(
         rank=rank, world_size=2, step=step, generation=generation, bytes=1, digest=f"{rank}/{step}/{generation}"
     )
-
-
-def reason(stage: Stage) -> str:
-    return str(stage.coordinator._reason)
 
 
 # ----- beginning -----------------------------------------------------------------------------------------------------
@@ -62,15 +59,15 @@ def test_a_spare_that_never_warms_up_does_not_keep_the_run_from_beginning(stage:
     stage.join()
     stage["c"].say(ready=False)
     stage.wait(stage.job.timeouts.membership + 2)
-    assert stage.coordinator.outcome is None and stage["a"].assignment.generation == 0
+    assert stage.coordinator.ending is None and stage["a"].assignment.generation == 0
 
 
 def test_too_few_nodes_end_the_run_with_their_reason(stage: Stage) -> None:
     stage.join("a")
     stage["a"].say(failure=Failure(message="shard 3 is altered"))
     stage.wait(stage.job.timeouts.membership + 1)
-    assert stage.coordinator.outcome == "failed"
-    assert "0 of 2 nodes are ready; shard 3 is altered" in reason(stage)
+    assert stage.outcome == "failed"
+    assert "0 of 2 nodes are ready; shard 3 is altered" in stage.reason
 
 
 def test_nodes_that_can_never_serve_end_the_run_at_once(stage: Stage) -> None:
@@ -78,7 +75,7 @@ def test_nodes_that_can_never_serve_end_the_run_at_once(stage: Stage) -> None:
     for name in "ab":
         stage[name].say(failure=Failure(message="shard 3 is altered", hint="upload it again"))
     stage.wait(1.1)
-    assert (stage.coordinator.outcome, reason(stage)) == ("failed", "shard 3 is altered")
+    assert (stage.outcome, stage.reason) == ("failed", "shard 3 is altered")
 
 
 def test_a_run_that_cannot_know_what_it_saved_does_not_begin(
@@ -94,11 +91,7 @@ def test_a_run_that_cannot_know_what_it_saved_does_not_begin(
 
     monkeypatch.setattr(coordinator._committer, "find_durable", unreachable)
     asyncio.run(coordinator._learn_what_is_durable())
-    assert (coordinator.outcome, coordinator._reason, coordinator._hint) == (
-        "failed",
-        "s3://saved: cannot be reached",
-        "check the network",
-    )
+    assert coordinator.ending == Ending("failed", "s3://saved: cannot be reached", "check the network")
 
 
 def test_a_run_that_trains_waits_until_storage_answers(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +115,7 @@ def test_a_run_that_trains_waits_until_storage_answers(stage: Stage, monkeypatch
     stage.now += 2.0
     asyncio.run(stage.coordinator._learn_what_is_durable())
     assert len(asked) == 2
-    assert stage.coordinator.outcome is None
+    assert stage.coordinator.ending is None
 
 
 # ----- faults --------------------------------------------------------------------------------------------------------
@@ -239,8 +232,8 @@ def test_a_bug_ends_the_run_even_when_a_lost_node_was_further(stage: Stage) -> N
         stage["a"].work(7)
         stage["c"].work(7, state="failed")
         stage.wait(0.3)
-    assert stage.coordinator.outcome == "failed"
-    assert "c: failed 3 times at the same step: boom" in reason(stage)
+    assert stage.outcome == "failed"
+    assert "c: failed 3 times at the same step: boom" in stage.reason
 
 
 def test_a_late_report_of_a_supervisor_that_was_replaced_says_nothing(stage: Stage) -> None:
@@ -294,7 +287,7 @@ def test_stop_before_training_began(stage: Stage) -> None:
     stage.join("a")
     stage.coordinator.request_stop()
     stage.wait(1.1)
-    assert (stage.coordinator.outcome, reason(stage)) == ("stopped", "stopped before training began")
+    assert (stage.outcome, stage.reason) == ("stopped", "stopped before training began")
 
 
 def test_stop_does_not_wait_for_storage_that_does_not_answer(stage: Stage) -> None:
@@ -302,7 +295,7 @@ def test_stop_does_not_wait_for_storage_that_does_not_answer(stage: Stage) -> No
     stage.join()
     stage.coordinator.request_stop()
     stage.wait(1.1)
-    assert stage.coordinator.outcome == "stopped"
+    assert stage.outcome == "stopped"
 
 
 def test_stop_during_recovery(stage: Stage) -> None:
@@ -310,16 +303,16 @@ def test_stop_during_recovery(stage: Stage) -> None:
     stage["a"].work(7)
     stage.coordinator.request_stop()
     stage.cut("b")
-    assert (stage.coordinator.outcome, reason(stage)) == ("stopped", "stopped while healing (node lost: b)")
+    assert (stage.outcome, stage.reason) == ("stopped", "stopped while healing (node lost: b)")
 
 
 def test_stop_twice_ends_at_once(stage: Stage) -> None:
     stage.start()
     stage.coordinator.request_stop()
-    assert stage.coordinator.outcome is None
+    assert stage.coordinator.ending is None
     assert [stage[n].told.stop for n in "abc"] == ["drain"] * 3
     stage.coordinator.request_stop()
-    assert (stage.coordinator.outcome, reason(stage)) == ("stopped", "interrupted")
+    assert (stage.outcome, stage.reason) == ("stopped", "interrupted")
 
 
 # ----- the end -------------------------------------------------------------------------------------------------------
@@ -333,7 +326,7 @@ def finish(stage: Stage, step: int = 12) -> None:
 def test_it_ends_when_the_last_checkpoint_is_durable(stage: Stage, saved: Callable[..., PersistedShard]) -> None:
     async def end() -> None:
         finish(stage)
-        assert stage.coordinator.outcome is None
+        assert stage.coordinator.ending is None
         for rank, name in enumerate("ab"):
             stage[name].say(uploading=0, persisted=(saved(rank, 12),))
         while stage.coordinator._committer.busy:
@@ -342,7 +335,7 @@ def test_it_ends_when_the_last_checkpoint_is_durable(stage: Stage, saved: Callab
 
     stage.start()
     asyncio.run(end())
-    assert stage.coordinator.outcome == "completed"
+    assert stage.outcome == "completed"
     assert stage.coordinator._committer.committed_step == 12
 
 
@@ -350,19 +343,19 @@ def test_an_upload_that_failed_ends_the_run_at_once_and_says_so(stage: Stage) ->
     stage.start()
     finish(stage)
     stage["a"].say(uploading=0)
-    assert stage.coordinator.outcome is None
+    assert stage.coordinator.ending is None
     stage["b"].say(uploading=0)
-    assert stage.coordinator.outcome == "failed"
-    assert "checkpoint of the last step 12 could not be saved" in reason(stage)
+    assert stage.outcome == "failed"
+    assert "checkpoint of the last step 12 could not be saved" in stage.reason
 
 
 def test_an_upload_that_hangs_is_waited_for_no_longer_than_the_drain(stage: Stage) -> None:
     stage.start()
     finish(stage)
     stage.wait(stage.job.timeouts.drain - 1)
-    assert stage.coordinator.outcome is None
+    assert stage.coordinator.ending is None
     stage.wait(2)
-    assert stage.coordinator.outcome == "failed"
+    assert stage.outcome == "failed"
 
 
 def test_a_node_lost_with_its_part_of_the_last_checkpoint_is_healed(stage: Stage) -> None:
@@ -370,5 +363,5 @@ def test_a_node_lost_with_its_part_of_the_last_checkpoint_is_healed(stage: Stage
     finish(stage)
     stage["a"].say(held=(shard(0, 12), shard(1, 12)))
     stage.cut("b")
-    assert stage.coordinator.outcome is None
+    assert stage.coordinator.ending is None
     assert (stage["c"].assignment.generation, stage["c"].assignment.restore.step) == (1, 12)

@@ -150,7 +150,7 @@ def test_a_node_whose_capacity_ends_hands_over_and_may_go_when_others_have_gone_
     assert stage["b"].told.stop == "leave" and stage["a"].told.stop is None
     stage.cut("b")
     assert [e.state for e in stage.events(MembershipChanged) if e.node == "b"][-1] == "left"
-    assert stage.events(FaultDetected) == [] and stage.coordinator.outcome is None
+    assert stage.events(FaultDetected) == [] and stage.coordinator.ending is None
 
 
 def test_a_successor_knows_a_pause_when_it_sees_one(stage: Stage) -> None:
@@ -161,7 +161,7 @@ def test_a_successor_knows_a_pause_when_it_sees_one(stage: Stage) -> None:
     stage.replace_coordinator()
     pause(stage, 8)
     stage.wait(1.5)
-    assert stage["a"].assignment.generation == 1 and stage.coordinator.outcome is None
+    assert stage["a"].assignment.generation == 1 and stage.coordinator.ending is None
 
 
 def test_when_nobody_is_left_to_hand_over_to_the_run_stops_with_its_last_checkpoint(
@@ -171,7 +171,7 @@ def test_when_nobody_is_left_to_hand_over_to_the_run_stops_with_its_last_checkpo
         for name in "ab":
             stage[name].say(uploading=1)
         pause(stage, 8)
-        assert stage.coordinator.outcome is None
+        assert stage.coordinator.ending is None
         for rank, name in enumerate("ab"):
             stage[name].say(persisted=(saved(rank, 8),), uploading=0)
         while stage.coordinator._committer.busy:
@@ -185,8 +185,8 @@ def test_when_nobody_is_left_to_hand_over_to_the_run_stops_with_its_last_checkpo
         stage[name].say(leaving=True)
     assert stage["a"].told.stop == "drain"
     asyncio.run(end())
-    assert stage.coordinator.outcome == "stopped"
-    assert "leaves, and nobody is left to hand over to" in str(stage.coordinator._reason)
+    assert stage.outcome == "stopped"
+    assert "leaves, and nobody is left to hand over to" in stage.reason
 
 
 def test_a_world_that_shrank_grows_when_a_node_returns(make_job: Callable[..., JobSpec], stage: Stage) -> None:

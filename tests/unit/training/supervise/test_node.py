@@ -95,13 +95,13 @@ def test_workers_are_looked_at_once_for_each_time_it_is_asked_for(play: Callable
 def test_a_standby_that_is_killed_is_replaced_and_does_not_convict_its_node(play: Callable[..., None]) -> None:
     async def act(scene: Scene) -> None:
         await scene.ready()
-        standby = scene.node._standby
+        standby = scene.node._standbys.crew
         assert standby is not None
         os.kill(standby.workers[0].process.pid, signal.SIGKILL)
         await scene.until(lambda s: not s.ready)
         status = await scene.ready()
         assert status.failure is None
-        assert scene.node._standby is not standby
+        assert scene.node._standbys.crew is not standby
 
     play("trains", act)
 
@@ -164,7 +164,8 @@ def test_workers_in_their_first_step_are_left_the_processors(play: Callable[...,
         crew = scene.node._active
         assert crew is not None
         scene.node._follow_up(crew)
-        assert scene.node._spawning is not None and scene.node._spawning.done()
+        raising = scene.node._standbys._raising
+        assert raising is not None and raising.done()
         crew.workers[0].progress.write(step=0, phase=Phase.BUILD)
         scene.node._follow_up(crew)
         await scene.ready()
@@ -254,7 +255,7 @@ def test_what_was_said_safe_in_an_old_generation_is_not_in_the_next(play: Callab
         with _refusing_then(buddy) as (address, accept):
             scene.tell(assignment=scene.generation(0), buddy=address, buddy_node="buddy")
             await scene.until(lambda s: bool(s.held))
-            scene.node._raise_standbys()
+            scene.node._standbys.raise_soon()
             await scene.ready()
             scene.tell(assignment=scene.generation(1), buddy=address, buddy_node="buddy")
             await scene.until(lambda s: any(h.generation == 1 for h in s.held))
