@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +69,8 @@ class Crew:
     def __init__(self, *, changed: Callable[[], None], on_snapshot: OnSnapshot, log: Path) -> None:
         self.workers: list[Worker] = []
         self.store_port: int | None = None
+        self.start_seconds: float | None = None  # from the promotion until every worker had done a step
+        self._promoted, self._restored = 0.0, -1
         self._changed = changed
         self._on_snapshot = on_snapshot
         self._log = log
@@ -172,6 +175,7 @@ class Crew:
             worker.outcome, worker.error = "failed", error
 
     def promote(self, promotions: Sequence[Promote]) -> None:
+        self._promoted, self._restored = time.monotonic(), promotions[0].restore_step
         for worker, promotion in zip(self.workers, promotions, strict=True):
             worker.step, worker.verified = promotion.restore_step, promotion.verified
             worker.rank = promotion.rank
@@ -230,6 +234,8 @@ class Crew:
             worker.ready = True
         elif isinstance(message, StepDone):
             worker.step, worker.verified = message.step, message.verified
+            if self.start_seconds is None and self.step > self._restored:
+                self.start_seconds = time.monotonic() - self._promoted
         elif isinstance(message, SnapshotReady):
             self._on_snapshot(worker.local_rank, message)
         elif isinstance(message, CollectivesTold):

@@ -196,6 +196,7 @@ class NodeSupervisor:
             step=self._active.step,
             verified=self._active.verified,
             error=self._active.error,
+            start_seconds=self._active.start_seconds,
             ranks=self._active.progress(),
         )
 

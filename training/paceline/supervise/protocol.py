@@ -169,13 +169,15 @@ class RankProgress(Record):
 
 class WorkersStatus(Record):
     """The workers of a node in `generation`. `step` is the lowest optimizer step that all of them have finished,
-    `verified` the newest whose state they found right."""
+    `verified` the newest whose state they found right; `start_seconds` is from their promotion to the end of their
+    first step, once all have done it."""
 
     generation: int
     state: WorkersState
     step: int
     verified: int = 0
     error: Failure | None = None
+    start_seconds: float | None = None
     ranks: tuple[RankProgress, ...] = ()
 
 

@@ -18,6 +18,7 @@ from paceline.supervise.protocol import (
     PersistedShard,
     RankEvidence,
     RankProgress,
+    Work,
     WorkersStatus,
 )
 
@@ -39,7 +40,8 @@ def working(stage: Stage, step: int, idle: float = 0.0, *, answer: bool = False,
         node = stage[name]
         generation = node.assignment.generation
         rank = RankProgress(rank=number, step=step, phase=Phase.FORWARD_BACKWARD, idle_seconds=idle)
-        workers = WorkersStatus(generation=generation, state="running", step=step, ranks=(rank,))
+        start = 0.1 if step else None
+        workers = WorkersStatus(generation=generation, state="running", step=step, start_seconds=start, ranks=(rank,))
         text = stack if number else ""
         seen = RankEvidence(**rank.model_dump(), node=name, process_state="TS"[1 - number], stacks=text)
         inspection = Inspection(generation=generation, ranks=(seen,)) if answer else None
@@ -67,6 +69,23 @@ def test_a_hang_is_inspected_judged_and_ends_the_generation(stage: Stage) -> Non
     assert "spin" in Path(str(verdict.evidence)).read_text()
     [fault] = stage.events(FaultDetected)
     assert (fault.fault, fault.target) == ("hang", "b") and "no progress for 5.3 s" in fault.evidence
+
+
+def test_a_hang_that_was_there_before_the_coordinator_is_judged_by_the_steps_of_the_past(stage: Stage) -> None:
+    stage.start()
+    train_a_few(stage)
+    stage.replace_coordinator()
+    done = Work(steps=4, seconds=0.4)
+    for idle in (0.5, 6.0):
+        for number, name in enumerate("ab"):
+            phase = (Phase.FORWARD_BACKWARD, Phase.DATA)[number]
+            rank = RankProgress(rank=number, step=4, phase=phase, idle_seconds=idle, work=done)
+            stage[name].say(
+                following=stage[name].assignment,
+                workers=WorkersStatus(generation=0, state="running", step=4, start_seconds=0.1, ranks=(rank,)),
+            )
+        stage.wait(3.5)
+    assert len(stage.events(HangJudged)) == 1 and stage["a"].assignment.generation == 1
 
 
 def test_members_that_do_not_answer_are_judged_by_their_progress_words(stage: Stage) -> None:
@@ -107,7 +126,7 @@ def test_a_stalled_storage_is_told_once_and_waited_for(stage: Stage) -> None:
             rank = RankProgress(rank=number, step=step, phase=Phase.DATA, idle_seconds=idle)
             seen = RankEvidence(**rank.model_dump(), node=name, process_state="D", stacks=STACK)
             node.say(
-                workers=WorkersStatus(generation=0, state="running", step=step, ranks=(rank,)),
+                workers=WorkersStatus(generation=0, state="running", step=step, start_seconds=0.1, ranks=(rank,)),
                 inspection=Inspection(generation=0, ranks=(seen,)),
             )
 

@@ -11,7 +11,7 @@ from paceline.spec.job import FaultBudget, Timeouts
 from paceline.supervise.conduct import Conduct
 from paceline.supervise.hang import HangWatch, percentile
 from paceline.supervise.membership import SILENT_CORRUPTION, Fault
-from paceline.supervise.protocol import RankProgress, WorkersStatus
+from paceline.supervise.protocol import RankProgress, Work, WorkersStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -28,15 +28,21 @@ def clock() -> Clock:
     return Clock()
 
 
-def workers(step: int, idle: float, *others: float, generation: int = 0) -> list[WorkersStatus]:
-    """One node with a rank that has been idle for each of these seconds."""
-    ranks = tuple(RankProgress(rank=i, step=step, phase=4, idle_seconds=s) for i, s in enumerate((idle, *others)))
-    return [WorkersStatus(generation=generation, state="running", step=step, ranks=ranks)]
+def workers(
+    step: int, idle: float, *others: float, generation: int = 0, start: float | None = None, work: Work | None = None
+) -> list[WorkersStatus]:
+    """One node with a rank that has been idle for each of these seconds, and took `start` until its first step."""
+    ranks = tuple(
+        RankProgress(rank=i, step=step, phase=4, idle_seconds=s, work=work or Work())
+        for i, s in enumerate((idle, *others))
+    )
+    return [WorkersStatus(generation=generation, state="running", step=step, start_seconds=start, ranks=ranks)]
 
 
 def train(watch: HangWatch, clock: Clock, steps: int, seconds: float, generation: int = 0) -> None:
     for step in range(steps):
-        assert watch.stalled(generation, workers(step, 0.0, generation=generation)) is None
+        start = seconds if step else None
+        assert watch.stalled(generation, workers(step, 0.0, generation=generation, start=start)) is None
         clock.now += seconds
 
 
@@ -48,15 +54,15 @@ def test_the_threshold_follows_the_steps_but_never_below_the_floor(clock: Clock)
     slow = HangWatch(Timeouts(hang_floor=5.0), clock)
     train(slow, clock, 5, 20.0)
     assert slow.threshold == pytest.approx(60.0)
-    assert slow.stalled(0, workers(4, 59.0)) is None
-    assert slow.stalled(0, workers(4, 61.0)) == 61.0
+    assert slow.stalled(0, workers(4, 59.0, start=20.0)) is None
+    assert slow.stalled(0, workers(4, 61.0, start=20.0)) == 61.0
 
 
 def test_one_rank_that_moves_is_no_hang(clock: Clock) -> None:
     watch = HangWatch(Timeouts(), clock)
     train(watch, clock, 5, 0.1)
-    assert watch.stalled(0, workers(4, 30.0, 1.0)) is None
-    assert watch.stalled(0, workers(4, 30.0, 8.0)) == 8.0
+    assert watch.stalled(0, workers(4, 30.0, 1.0, start=0.1)) is None
+    assert watch.stalled(0, workers(4, 30.0, 8.0, start=0.1)) == 8.0
 
 
 def test_a_later_generation_is_measured_by_the_start_of_an_earlier_one(clock: Clock) -> None:
@@ -64,6 +70,16 @@ def test_a_later_generation_is_measured_by_the_start_of_an_earlier_one(clock: Cl
     train(watch, clock, 5, 4.0)
     assert watch.stalled(1, workers(4, 11.0, generation=1)) is None
     assert watch.stalled(1, workers(4, 13.0, generation=1)) == 13.0
+
+
+def test_a_successor_measures_by_the_steps_and_the_start_that_its_ranks_have_behind_them(clock: Clock) -> None:
+    """Its predecessor died, and nothing has moved since: it sees no step itself."""
+    successor = HangWatch(Timeouts(hang_floor=5.0, start=600.0), clock)
+    work = Work(steps=40, seconds=160.0)
+    assert successor.stalled(3, workers(40, 11.0, generation=3, start=30.0, work=work)) is None
+    assert successor.stalled(3, workers(40, 13.0, generation=3, start=30.0, work=work)) == 13.0
+    assert successor.stalled(4, workers(40, 89.0, generation=4)) is None, "and the next generation by that start"
+    assert successor.stalled(4, workers(40, 91.0, generation=4)) == 91.0
 
 
 def test_workers_that_have_ended_do_not_hang(clock: Clock) -> None:
