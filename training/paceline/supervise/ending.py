@@ -38,8 +38,9 @@ def not_enough_nodes(job: JobSpec, views: Mapping[str, NodeView], reason: str) -
     """The end when no generation could open for as long as the job waits for nodes; `reason` is what was missing."""
     failures = [view.status.failure for view in views.values() if view.status.failure]
     because = f"; {failures[0].message}" if failures else ""
-    waited = f"not enough nodes for {job.timeouts.membership:.0f} s"
-    return Ending("failed", f"{waited}: {reason}{because}", _MORE_NODES_HINT)
+    return Ending(
+        "failed", f"not enough nodes for {job.timeouts.membership:.0f} s: {reason}{because}", _MORE_NODES_HINT
+    )
 
 
 class LastCheckpoint:
