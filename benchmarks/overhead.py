@@ -48,12 +48,12 @@ class Case:
 
 
 _SHORT = ("model.preset=micro", "data.sequence_length=64", "batch.tokens=512")
-_BARE_OF_SENTINEL = "sentinel=null"
+_NO_SENTINEL = "sentinel=null"
 CASES = (
     Case(title="short steps", warm_up=40, blocks=200, overrides=_SHORT),
-    Case(title="short steps, no sentinel", warm_up=40, blocks=200, overrides=(*_SHORT, _BARE_OF_SENTINEL)),
+    Case(title="short steps, no sentinel", warm_up=40, blocks=200, overrides=(*_SHORT, _NO_SENTINEL)),
     Case(title="long steps", warm_up=2, blocks=7),
-    Case(title="long steps, no sentinel", warm_up=2, blocks=7, overrides=(_BARE_OF_SENTINEL,)),
+    Case(title="long steps, no sentinel", warm_up=2, blocks=7, overrides=(_NO_SENTINEL,)),
 )
 
 

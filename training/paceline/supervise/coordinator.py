@@ -311,10 +311,10 @@ class Coordinator:
             return False
         if not self._stop_requests and has_paused(self._assignment, views):
             return False
-        found = self._last_checkpoint.look(self._assignment, views, self._why_stopped)
-        if isinstance(found, Ending):
-            self.ending = found
-        return bool(found)
+        if self._last_checkpoint.is_lost(self._assignment, views):
+            return False
+        self.ending = self._last_checkpoint.look(self._assignment, views, self._why_stopped)
+        return True
 
     def _furthest(self) -> int:
         return furthest(self._assignment, self._roster.statuses()) if self._assignment is not None else 0

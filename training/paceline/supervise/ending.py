@@ -56,21 +56,27 @@ class LastCheckpoint:
         """Another generation has opened, with a last step of its own."""
         self._since = None
 
-    def look(self, assignment: Assignment, views: Mapping[str, NodeView], why: str | None) -> Ending | bool:
-        """How the run ends whose workers have ended, `why` if they were asked to; else whether to wait: if not, what
-        was on its way is lost with its node, and the next generation has to save it again."""
-        workers = workers_of(assignment, views)
-        members = [views[m.node] for m in assignment.members if m.node in views]
+    def is_lost(self, assignment: Assignment, views: Mapping[str, NodeView]) -> bool:
+        """Whether a node took its part with it: the next generation has to save it again."""
+        step = min(worker.step for worker in workers_of(assignment, views))
+        return self._committer.committed_step < step and not all(v.present for v in _members(assignment, views))
+
+    def look(self, assignment: Assignment, views: Mapping[str, NodeView], why: str | None) -> Ending | None:
+        """How the run ends whose workers have ended, `why` if they were asked to; None while there is hope for what is
+        on its way."""
+        workers, members = workers_of(assignment, views), _members(assignment, views)
         step = min(worker.step for worker in workers)
         if self._committer.committed_step >= step:
             stopped = any(worker.state == "stopped" for worker in workers)
             return Ending("stopped", why) if stopped else Ending("completed")
-        if not all(view.present for view in members):
-            return False
         self._since = self._since or self._clock()
         saving = self._committer.busy or any(view.status.uploading for view in members)
         if saving and self._clock() - self._since <= self._patience:
-            return True
+            return None
         refused = next((v.status.upload_failure for v in members if v.status.upload_failure), None)
         because = refused or self._committer.failure
         return Ending("failed", f"the checkpoint of the last step {step} could not be saved: {because}", _STORAGE_HINT)
+
+
+def _members(assignment: Assignment, views: Mapping[str, NodeView]) -> list[NodeView]:
+    return [views[m.node] for m in assignment.members if m.node in views]
