@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -34,7 +35,8 @@ def exposition(families: Mapping[str, Iterable[Sample]], **common: str) -> str:
 
 
 async def serve(render: Callable[[], str], host: str, port: int) -> asyncio.Server:
-    """Give out what `render` says at the time. OSError when the port is taken."""
+    """Give out what `render` says at the time, on every address of this host if `host` is empty. OSError when the port
+    is taken."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError, ValueError, asyncio.IncompleteReadError):
@@ -46,7 +48,9 @@ async def serve(render: Callable[[], str], host: str, port: int) -> asyncio.Serv
             await writer.drain()
         writer.close()
 
-    return await asyncio.start_server(answer, host, port)
+    if host:
+        return await asyncio.start_server(answer, host, port)
+    return await asyncio.start_server(answer, sock=_everywhere(port))
 
 
 class MetricsServer:
@@ -78,6 +82,13 @@ class MetricsServer:
         self._server.close()
         self._loop.run_until_complete(self._server.wait_closed())
         self._loop.close()
+
+
+def _everywhere(port: int) -> socket.socket:
+    """One socket for IPv4 and IPv6: asyncio opens one for each, and of port 0 each would get another free port."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
 
 
 def _escaped(text: str) -> str:
