@@ -108,12 +108,11 @@ def test_interrupted_twice_it_still_ends_with_a_healed_run_and_a_report(tmp_path
 
 
 def assert_summary_is_sound(figures: dict[str, object]) -> None:
-    assert figures["deployed_stacks"] == [
-        "sandbox-Foundation",
-        "sandbox-Storage",
-        "sandbox-Registry",
-        "sandbox-Record",
-    ]
+    stacks = figures["deployed_stacks"]
+    assert isinstance(stacks, list)
+    first, *between, last = stacks  # the two between need only the first: CDK deploys them in either order
+    assert (first, last) == ("sandbox-Foundation", "sandbox-Record")
+    assert sorted(between) == ["sandbox-Registry", "sandbox-Storage"]
     assert figures["restored_from"] == "memory"
     assert figures["checkpoint_verified"] is True
     for key in ("fault_step", "resumed_step", "lost_steps", "recovery_seconds", "detect_seconds"):
