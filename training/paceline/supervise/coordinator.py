@@ -30,7 +30,7 @@ from paceline.supervise.commit import Committer
 from paceline.supervise.conduct import Conduct
 from paceline.supervise.ending import Ending, LastCheckpoint, cannot_begin, not_enough_nodes
 from paceline.supervise.fence import Fence
-from paceline.supervise.headway import furthest, has_paused, have_ended
+from paceline.supervise.headway import furthest, has_paused, have_answered, have_ended
 from paceline.supervise.herald import Herald, next_generation, since_start, told_before
 from paceline.supervise.inquest import Inquest
 from paceline.supervise.membership import (
@@ -88,6 +88,7 @@ class Coordinator:
         self._fence = Fence(newest=opened - 1 if opened else None)
         self._assignment: Assignment | None = None
         self._pause: int | None = None
+        self._roll_call: int | None = None
         self._started = self._waiting_since = clock()
         self._enough_since: float | None = None
         self._stop_requests = 0
@@ -158,6 +159,7 @@ class Coordinator:
                 inspect=self._inquest.inspect,
                 pause=self._pause,
                 persist_every=self._cadence.told,
+                roll_call=self._roll_call,
                 room=self._roster.largest_snapshot(),
                 stop="leave" if self._may_leave(name, views) else "drain" if self._stop_requests else None,
             )
@@ -239,7 +241,9 @@ class Coordinator:
         else:
             good = min((f.good_step for f in faults if f.good_step is not None), default=None)
             lost = tuple(f.where for f in faults if f.fault_class == "node_lost")
-            self._plan(views, cause, lost=lost, good_step=good)
+            self._roll_call = assignment.generation
+            if have_answered(assignment, views):
+                self._plan(views, cause, lost=lost, good_step=good)
 
     def _change_if_wanted(self, assignment: Assignment, views: dict[str, NodeView]) -> None:
         """A planned change waits until the next generation could open at once, then asks this one to pause."""

@@ -26,6 +26,14 @@ def has_paused(assignment: Assignment, views: Mapping[str, NodeView]) -> bool:
     return stopped and have_ended(assignment, views)
 
 
+def have_answered(assignment: Assignment, views: Mapping[str, NodeView]) -> bool:
+    """Whether all who may hold a snapshot have told what they hold since this generation broke and their workers were
+    ended. What they told before may be overwritten already."""
+    usable = [(n, v.status) for n, v in views.items() if v.present and not v.suspected and v.status.failure is None]
+    asked = [s for node, s in usable if s.held or assignment.member(node) is not None]
+    return all(status.roll_call == assignment.generation for status in asked)
+
+
 def furthest(assignment: Assignment, statuses: Iterable[NodeStatus]) -> int:
     """The last step that the generation is known to have done, or to have begun from."""
     workers = [status.workers for status in statuses if status.workers is not None]

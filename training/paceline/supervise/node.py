@@ -82,10 +82,12 @@ class NodeSupervisor:
         self._inspector = Inspector(node, self._line.report_soon)
         self._loan = Loan(self.job, node, directory, self.journal)
         self._pause: int | None = None
+        self._roll_call: int | None = None
         self._persist_every: int | None = None
         self._leaving = self._stopping = False
         self._failure: Failure | None = None
         self._unpromoted: Failure | None = None
+        self._last_words: WorkersStatus | None = None
         self._unfit: Finding | None = None
         self._staged = self._ended = False
 
@@ -167,6 +169,7 @@ class NodeSupervisor:
             upload_failure=self._persister.failure,
             persist_seconds=self._persister.seconds,
             inspection=self._inspector.answer,
+            roll_call=self._roll_call,
             leaving=self._leaving,
         )
 
@@ -189,7 +192,7 @@ class NodeSupervisor:
             step = self._following.restore.step
             return WorkersStatus(generation=generation, state="failed", step=step, error=self._unpromoted)
         if self._active is None:
-            return None
+            return self._last_words
         return WorkersStatus(
             generation=generation,
             state=self._active.state,
@@ -207,6 +210,9 @@ class NodeSupervisor:
         self._persister.committed(directive.committed_step)
         self._stopping = self._stopping or directive.stop == "drain"
         self._pause, self._persist_every = directive.pause, directive.persist_every
+        if directive.roll_call != self._roll_call:
+            self._roll_call = directive.roll_call
+            self._halt()
         followed = self._following is not None and self._following.generation == directive.inspect
         self._inspector.asked(directive.inspect, self._active if followed else None)
         assignment = directive.assignment
@@ -242,9 +248,19 @@ class NodeSupervisor:
         """At once: nothing that is still on its way in the old generation may reach the workers of the next."""
         self._replicator.stop()
         old, self._active = self._active, None
-        self._unpromoted, self._ended = None, False
+        self._unpromoted, self._last_words, self._ended = None, None, False
         if old is not None:
             old.retire()
+
+    def _halt(self) -> None:
+        """Answer a roll call. The workers of a broken generation end before it, so that what is held stays held; what
+        became of them goes on being told."""
+        if self._following is not None and self._following.generation == self._roll_call:
+            words = self._workers_status()
+            self._leave_generation()
+            self._last_words = words
+            self._standbys.raise_soon()
+        self._line.report_soon()
 
     def _stop_unheard(self) -> None:
         """Others may have been given this generation's place: train no more until a coordinator says so."""
@@ -280,7 +296,7 @@ class NodeSupervisor:
             self._unpromoted = None
         elif occupied is not None:
             self._failure = self._unpromoted = occupied
-        elif segments:
+        elif segments and self._roll_call != assignment.generation:  # else it broke before it began here
             self._promote(assignment, member, segments)
         self._line.report_soon()
 

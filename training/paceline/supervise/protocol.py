@@ -219,6 +219,7 @@ class NodeStatus(Record):
     upload_failure: str | None = Field(default=None, description="why the last upload failed, if it did")
     persist_seconds: float | None = Field(default=None, description="the longest of the last uploads of its ranks")
     inspection: Inspection | None = Field(default=None, description="the last one that was asked for")
+    roll_call: int | None = Field(default=None, description="the last roll call that this node had heard of")
     leaving: bool = Field(default=False, description="this node's capacity ends: it wants to hand over and go")
 
 
@@ -242,8 +243,9 @@ class Directive(Record):
     """Coordinator to supervisor. `buddy` keeps a second copy of this node's snapshots; `committed_step` is the newest
     durable checkpoint; `inspect` asks what that generation's workers are at; `pause` asks that generation's
     workers to end after the current step, all after the same one; `persist_every` are the steps between durable
-    checkpoints where the recipe does not say; `room` is the size of the largest snapshot of a rank, which a spare keeps
-    memory ready for; `stop` asks this of the run (drain), or says that the node may go (leave)."""
+    checkpoints where the recipe does not say; `roll_call` says that this generation is over, so that its workers are to
+    end, and asks what is held then; `room` is the size of the largest snapshot of a rank, which a spare keeps memory
+    ready for; `stop` asks this of the run (drain), or says that the node may go (leave)."""
 
     kind: Literal["directive"] = "directive"
     assignment: Assignment | None = None
@@ -253,6 +255,7 @@ class Directive(Record):
     inspect: int | None = None
     pause: int | None = None
     persist_every: int | None = None
+    roll_call: int | None = None
     room: int = 0
     stop: Literal["drain", "leave"] | None = None
 

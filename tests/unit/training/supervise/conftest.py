@@ -103,8 +103,8 @@ def unused_port() -> int:
 class FakeNode:
     """Says what it is told to say, and remembers what it hears."""
 
-    def __init__(self, coordinator: Coordinator, name: str, port: int) -> None:
-        self._coordinator = coordinator
+    def __init__(self, stage: Stage, name: str, port: int) -> None:
+        self._stage = stage
         self.heard: list[Directive] = []
         self.status = NodeStatus(
             node=name, host="127.0.0.1", process_group=1, peer_port=port, store_port=port + 1, ready=True
@@ -127,9 +127,15 @@ class FakeNode:
         assert self.told.assignment is not None
         return self.told.assignment
 
+    @property
+    def owes_answer(self) -> bool:
+        return bool(self.heard) and self.told.roll_call != self.status.roll_call
+
     def say(self, **changes: Any) -> None:
-        self.status = self.status.model_copy(update=changes)
-        self._coordinator.hear(self.status, self)
+        asked = self.told.roll_call if self.heard else None
+        self.status = self.status.model_copy(update={"roll_call": asked} | changes)
+        self._stage.coordinator.hear(self.status, self)
+        self._stage.answer_roll_call()
 
     def work(self, step: int, state: WorkersState = "running", **changes: Any) -> None:
         """Follow the present assignment with workers that are at `step`."""
@@ -147,19 +153,17 @@ class Stage:
         self.job = job
         self.now = 0.0
         self.nodes: dict[str, FakeNode] = {}
-        self.dead = ""
+        self.dead = self.mute = ""
         self.replace_coordinator()
 
     def replace_coordinator(self) -> None:
         """The next report goes to a successor that knows nothing."""
         self.coordinator = Coordinator(self.job, "token", clock=lambda: self.now, successor=bool(self.nodes))
         self.coordinator._committer.find_durable()
-        for node in self.nodes.values():
-            node._coordinator = self.coordinator
 
     def join(self, names: str = "abc") -> None:
         for name in names:
-            self.nodes[name] = FakeNode(self.coordinator, name, 10 * ord(name))
+            self.nodes[name] = FakeNode(self, name, 10 * ord(name))
             self.nodes[name].say()
 
     def start(self) -> None:
@@ -172,13 +176,21 @@ class Stage:
 
     def wait(self, seconds: float, but: str = "") -> None:
         """Time passes; every node keeps reporting, except those named in `but`."""
-        end = self.now + seconds
+        end, self.mute = self.now + seconds, but
         while self.now < end:
             self.now += min(0.25, end - self.now)
             for name, node in self.nodes.items():
                 if name not in self.dead + but:
                     node.say()
             self.coordinator.step()
+            self.answer_roll_call()
+        self.mute = ""
+
+    def answer_roll_call(self) -> None:
+        """Who is asked what it holds says so at once, as real nodes do."""
+        for name, node in self.nodes.items():
+            if node.owes_answer and name not in self.dead + self.mute:
+                node.say()
 
     def cut(self, names: str) -> None:
         """Nodes are killed: their connections end, and their grace."""

@@ -132,6 +132,33 @@ def test_a_lost_node_is_replaced_from_memory(stage: Stage) -> None:
     assert stage.events(GenerationOpened)[1].lost_nodes == ("b",)
 
 
+def test_what_is_in_memory_is_asked_for_after_the_fault(stage: Stage) -> None:
+    """What a survivor told before may be overwritten: a step that all had copied by then can have been taken since."""
+    stage.start()
+    for name in "ab":
+        stage[name].work(7, held=(shard(0, 7), shard(1, 7), shard(0, 8)))
+    stage.mute = "a"
+    stage["b"].work(9, state="failed")
+    assert (stage["a"].told.roll_call, stage["a"].assignment.generation) == (0, 0)
+    stage["a"].work(9, held=(shard(0, 8), shard(1, 8), shard(0, 9)))
+    assert (stage["a"].assignment.restore.source, stage["a"].assignment.restore.step) == ("memory", 8)
+
+
+def test_who_does_not_answer_after_a_fault_is_lost_too(stage: Stage) -> None:
+    stage.start()
+    stage.join("d")
+    stage.coordinator._committer.durable_step = 4
+    for name in "ab":
+        stage[name].work(7, held=(shard(0, 7), shard(1, 7)))
+    stage.mute = "a"
+    stage["b"].work(7, state="failed")
+    stage.wait(stage.job.timeouts.node_lost - 0.5, but="a")
+    assert stage["c"].assignment.generation == 0
+    stage.wait(1.0, but="a")
+    assert [m.node for m in stage["c"].assignment.members] == ["c", "b"]
+    assert (stage["c"].assignment.restore.source, stage["c"].assignment.restore.step) == ("memory", 7)
+
+
 def test_a_fault_before_the_first_snapshot_begins_anew(stage: Stage) -> None:
     stage.start()
     stage["a"].work(0)

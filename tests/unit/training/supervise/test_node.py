@@ -92,6 +92,23 @@ def test_workers_are_looked_at_once_for_each_time_it_is_asked_for(play: Callable
     play("waits", act)
 
 
+def test_a_roll_call_ends_the_workers_and_is_answered_at_once(play: Callable[..., None]) -> None:
+    """What became of them is told on, and the next standbys are raised."""
+
+    async def act(scene: Scene) -> None:
+        await scene.ready()
+        scene.tell(assignment=scene.generation(0))
+        await scene.until(lambda s: s.workers is not None)
+        scene.tell(assignment=scene.generation(0), roll_call=0)
+        status = await scene.until(lambda s: s.roll_call == 0)
+        assert scene.node._active is None
+        assert status.workers is not None and (status.workers.generation, status.workers.state) == (0, "running")
+        scene.tell(assignment=scene.generation(1), roll_call=0)
+        await scene.until(lambda s: s.workers is not None and s.workers.generation == 1)
+
+    play("waits", act, timeouts=Timeouts(heartbeat_interval=60.0))
+
+
 def test_a_standby_that_is_killed_is_replaced_and_does_not_convict_its_node(play: Callable[..., None]) -> None:
     async def act(scene: Scene) -> None:
         await scene.ready()
