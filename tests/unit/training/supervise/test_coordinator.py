@@ -159,6 +159,18 @@ def test_who_does_not_answer_after_a_fault_is_lost_too(stage: Stage) -> None:
     assert (stage["c"].assignment.restore.source, stage["c"].assignment.restore.step) == ("memory", 7)
 
 
+def test_a_coordinator_that_dies_after_its_roll_call_is_followed_by_one_that_heals(stage: Stage) -> None:
+    stage.start()
+    for name in "ab":
+        stage[name].work(7, held=(shard(0, 7), shard(1, 7)))
+    stage.mute = "a"
+    stage["b"].work(7, state="failed")
+    assert (stage["b"].status.roll_call, stage["c"].assignment.generation) == (0, 0)
+    stage.replace_coordinator()
+    stage.wait(2.0)
+    assert (stage["a"].assignment.generation, stage["a"].assignment.restore.step) == (1, 7)
+
+
 def test_a_fault_before_the_first_snapshot_begins_anew(stage: Stage) -> None:
     stage.start()
     stage["a"].work(0)
