@@ -9,7 +9,7 @@ from paceline.supervise.membership import NodeView, Waiting, plan_generation
 from paceline.supervise.protocol import Assignment, HeldShard, NodeStatus, WorkersStatus
 
 
-def held(rank: int, step: int, generation: int = 0) -> HeldShard:
+def shard(rank: int, step: int, generation: int = 0) -> HeldShard:
     return HeldShard(rank=rank, world_size=2, step=step, generation=generation, bytes=1, digest=f"{rank}/{step}")
 
 

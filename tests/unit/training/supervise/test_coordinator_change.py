@@ -21,12 +21,9 @@ from paceline.supervise.protocol import (
     Work,
     WorkersStatus,
 )
+from tests.unit.training.supervise.nodes import shard
 
 Stage = Any  # of conftest.py, which importlib mode does not let tests import
-
-
-def shard(rank: int, step: int) -> HeldShard:
-    return HeldShard(rank=rank, world_size=2, step=step, generation=0, bytes=1, digest=f"{rank}/{step}")
 
 
 # ----- hangs ---------------------------------------------------------------------------------------------------------

@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from paceline.spec.events import CorruptionJudged, FaultClassified, FaultDetected, StragglerFound
-from paceline.supervise.protocol import Corruption, Failure, HeldShard, RankProgress, Work, WorkersStatus
+from paceline.supervise.protocol import Corruption, Failure, RankProgress, Work, WorkersStatus
+from tests.unit.training.supervise.nodes import shard
 
 Stage = Any  # of conftest.py, which importlib mode does not let tests import
-
-
-def shard(rank: int, step: int) -> HeldShard:
-    return HeldShard(rank=rank, world_size=2, step=step, generation=0, bytes=1, digest=f"{rank}/{step}")
 
 
 def fail(stage: Stage, ranks: tuple[int, ...], good_step: int) -> None:

@@ -15,7 +15,7 @@ from paceline.supervise.membership import (
     plan_generation,
 )
 from paceline.supervise.protocol import Assignment, Failure, Restore, WorkersStatus
-from tests.unit.training.supervise.nodes import first, held, opened, view, views
+from tests.unit.training.supervise.nodes import first, opened, shard, view, views
 
 
 def failed(generation: int, traceback: str | None = None) -> WorkersStatus:
@@ -35,7 +35,7 @@ def test_it_waits_for_enough_ready_nodes() -> None:
 
 
 def test_a_spare_takes_the_lost_rank_and_the_survivor_keeps_its_own() -> None:
-    shards = (held(0, 7), held(1, 7), held(0, 6), held(1, 6))
+    shards = (shard(0, 7), shard(1, 7), shard(0, 6), shard(1, 6))
     assignment = opened(views(view("b", shards=shards), view("c"), view("a", present=False)), first())
     assert isinstance(assignment, Assignment)
     assert [(m.node, m.first_rank) for m in assignment.members] == [("c", 0), ("b", 1)]
@@ -57,27 +57,27 @@ def test_several_workers_a_node_get_consecutive_ranks() -> None:
 
 
 def test_the_newest_whole_step_wins_not_the_newest_step() -> None:
-    statuses = [view("a", shards=(held(0, 8), held(0, 7))).status, view("b", shards=(held(1, 7),)).status]
+    statuses = [view("a", shards=(shard(0, 8), shard(0, 7))).status, view("b", shards=(shard(1, 7),)).status]
     assert choose_restore(None, statuses, None).step == 7
 
 
 def test_a_newer_durable_checkpoint_beats_older_memory() -> None:
-    statuses = [view("a", shards=(held(0, 7), held(1, 7))).status]
+    statuses = [view("a", shards=(shard(0, 7), shard(1, 7))).status]
     assert choose_restore(None, statuses, 20) == Restore(source="manifest", step=20, verified=20)
     assert choose_restore(None, statuses, 7).source == "memory"
 
 
 def test_a_rank_that_nobody_holds_sends_everyone_to_the_durable_checkpoint() -> None:
-    statuses = [view("a", shards=(held(0, 7),)).status]
+    statuses = [view("a", shards=(shard(0, 7),)).status]
     assert choose_restore(None, statuses, 4) == Restore(source="manifest", step=4, verified=4)
     assert choose_restore(None, statuses, None) == Restore(source="nothing")
 
 
 def test_snapshots_that_a_generation_went_back_behind_are_not_used() -> None:
     went_back = first().model_copy(update={"generation": 1, "restore": Restore(source="memory", step=5)})
-    stale = [view("a", shards=(held(0, 9), held(1, 9), held(0, 5), held(1, 5))).status]
+    stale = [view("a", shards=(shard(0, 9), shard(1, 9), shard(0, 5), shard(1, 5))).status]
     assert choose_restore(went_back, stale, None).step == 5
-    fresh = [view("a", shards=(held(0, 9, 1), held(1, 9, 1))).status]
+    fresh = [view("a", shards=(shard(0, 9, 1), shard(1, 9, 1))).status]
     assert choose_restore(went_back, fresh, None).step == 9
 
 
@@ -118,7 +118,7 @@ def found_in(*items: NodeView) -> list[Fault]:
 def test_what_comes_from_memory_brings_along_how_far_it_was_verified() -> None:
     """Between two looks of the sentinel a worker is lost: the next generation must not take its state as right."""
     looked = [
-        view(name, shards=(held(rank, 8),), workers=WorkersStatus(generation=0, state="failed", step=8, verified=5))
+        view(name, shards=(shard(rank, 8),), workers=WorkersStatus(generation=0, state="failed", step=8, verified=5))
         for rank, name in enumerate("ab")
     ]
     statuses = [each.status for each in looked]
@@ -159,7 +159,7 @@ def test_a_supervisor_that_was_started_again_is_another_one() -> None:
 def test_snapshots_of_two_generations_never_make_one_state() -> None:
     """Node z, away since generation 0, comes back with its step 9; generation 1 has run step 9 again since."""
     second = first().model_copy(update={"generation": 2, "restore": Restore(source="memory", step=9)})
-    statuses = [view("z", shards=(held(0, 9, 0),)).status, view("b", shards=(held(1, 9, 1), held(1, 8, 1))).status]
+    statuses = [view("z", shards=(shard(0, 9, 0),)).status, view("b", shards=(shard(1, 9, 1), shard(1, 8, 1))).status]
     assert choose_restore(second, statuses, 4) == Restore(source="manifest", step=4, verified=4)
 
 
@@ -183,7 +183,7 @@ node_views = st.builds(
     ready=st.booleans(),
     present=st.booleans(),
     suspected=st.booleans(),
-    shards=st.lists(st.builds(held, st.integers(0, 3), st.integers(0, 5), st.integers(0, 2)), max_size=6).map(tuple),
+    shards=st.lists(st.builds(shard, st.integers(0, 3), st.integers(0, 5), st.integers(0, 2)), max_size=6).map(tuple),
 )
 
 
@@ -223,7 +223,7 @@ def test_a_node_that_its_agent_calls_unfit_gives_its_place_to_a_spare() -> None:
 
 
 def test_the_memory_of_an_unfit_node_still_serves() -> None:
-    seen = views(view("a", unfit=True, shards=(held(0, 7), held(1, 7))), view("b"), view("c"))
+    seen = views(view("a", unfit=True, shards=(shard(0, 7), shard(1, 7))), view("b"), view("c"))
 
     assignment = opened(seen, first())
 

@@ -14,7 +14,7 @@ from paceline.supervise.membership import (
     wanted_change,
 )
 from paceline.supervise.protocol import Assignment, HeldShard, Member, Restore
-from tests.unit.training.supervise.nodes import first, held, opened, view, views
+from tests.unit.training.supervise.nodes import first, opened, shard, view, views
 
 
 def grown(*names: str) -> Assignment:
@@ -45,7 +45,7 @@ def ranks(assignment: Assignment | Waiting) -> dict[str, int]:
 
 
 def whole(world: int, step: int) -> tuple[HeldShard, ...]:
-    return tuple(held(rank, step).model_copy(update={"world_size": world}) for rank in range(world))
+    return tuple(shard(rank, step).model_copy(update={"world_size": world}) for rank in range(world))
 
 
 def test_without_a_spare_it_shrinks_to_the_largest_legal_world_and_keeps_the_state() -> None:
