@@ -189,7 +189,8 @@ node_views = st.builds(
 
 @given(st.lists(node_views, max_size=5), st.integers(1, 3), st.integers(1, 2), st.none() | st.integers(0, 6))
 def test_every_generation_is_sound(items: list[NodeView], nodes: int, workers: int, durable: int | None) -> None:
-    """Ranks are complete and distinct, members are usable, and memory is used only when every rank is held."""
+    """Ranks are complete and distinct, members are usable, and memory is used only when every rank is held of the world
+    that wrote it: here of two ranks, whatever the size of the next."""
     seen = views(*items)
     previous: Assignment | None = None
     for _ in range(2):
@@ -203,7 +204,7 @@ def test_every_generation_is_sound(items: list[NodeView], nodes: int, workers: i
         assert all(seen[m.node].present and seen[m.node].status.ready for m in planned.members)
         assert not any(seen[m.node].suspected for m in planned.members)
         if planned.restore.source == "memory":
-            assert [s.rank for s in planned.restore.shards] == list(range(nodes * workers))
+            assert [s.rank for s in planned.restore.shards] == [0, 1]
             assert planned.restore.step >= (durable or 0)
         if previous is not None:
             assert planned.generation == previous.generation + 1
