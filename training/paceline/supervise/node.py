@@ -86,8 +86,7 @@ class NodeSupervisor:
         self._persist_every: int | None = None
         self._leaving = self._stopping = False
         self._failure: Failure | None = None
-        self._unpromoted: Failure | None = None
-        self._last_words: WorkersStatus | None = None
+        self._last_words: WorkersStatus | None = None  # what is told while there are no workers
         self._unfit: Finding | None = None
         self._staged = self._ended = False
 
@@ -185,16 +184,10 @@ class NodeSupervisor:
         return self._following.restore.verified if self._following is not None else -1
 
     def _workers_status(self) -> WorkersStatus | None:
-        if self._following is None:
-            return None
-        generation = self._following.generation
-        if self._unpromoted is not None:
-            step = self._following.restore.step
-            return WorkersStatus(generation=generation, state="failed", step=step, error=self._unpromoted)
-        if self._active is None:
+        if self._following is None or self._active is None:
             return self._last_words
         return WorkersStatus(
-            generation=generation,
+            generation=self._following.generation,
             state=self._active.state,
             step=self._active.step,
             verified=self._active.verified,
@@ -248,7 +241,7 @@ class NodeSupervisor:
         """At once: nothing that is still on its way in the old generation may reach the workers of the next."""
         self._replicator.stop()
         old, self._active = self._active, None
-        self._unpromoted, self._last_words, self._ended = None, None, False
+        self._last_words, self._ended = None, False
         if old is not None:
             old.retire()
 
@@ -266,8 +259,14 @@ class NodeSupervisor:
         """Others may have been given this generation's place: train no more until a coordinator says so."""
         if self._active is not None and self._active.state == "running":
             self._leave_generation()
-            self._unpromoted = Failure(message=f"no coordinator heard this node for {self.lease.seconds:g} s")
+            self._fail(Failure(message=f"no coordinator heard this node for {self.lease.seconds:g} s"))
             self._line.report_soon()
+
+    def _fail(self, error: Failure) -> None:
+        """There are no workers in the generation that this node follows, because of `error`."""
+        assert self._following is not None
+        generation, step = self._following.generation, self._following.restore.step
+        self._last_words = WorkersStatus(generation=generation, state="failed", step=step, error=error)
 
     async def _adopt(self, assignment: Assignment, *, after: asyncio.Task[None] | None) -> None:
         """Bring the state here, promote the standbys. One generation `after` the other, since both write into the same
@@ -289,24 +288,24 @@ class NodeSupervisor:
             segments = await asyncio.to_thread(bring_state, self.memory, assignment, member.first_rank, self._token)
         except (peer.PeerError, OSError) as error:
             # its holder is gone too, as the coordinator will see in a moment: it will choose again
-            self._unpromoted = Failure.of(error).model_copy(update={"message": f"restore from memory: {error}"})
+            if assignment is self._following:
+                self._fail(Failure.of(error).model_copy(update={"message": f"restore from memory: {error}"}))
             segments = []
         occupied = await self._loan.reclaim()  # the devices must be free before the workers build
-        if assignment is not self._following:
-            self._unpromoted = None
-        elif occupied is not None:
-            self._failure = self._unpromoted = occupied
-        elif segments and self._roll_call != assignment.generation:  # else it broke before it began here
+        if assignment is self._following and occupied is not None:
+            self._failure = occupied
+            self._fail(occupied)
+        elif assignment is self._following and self._roll_call != assignment.generation and segments:
             self._promote(assignment, member, segments)
         self._line.report_soon()
 
     def _promote(self, assignment: Assignment, member: Member, segments: list[int]) -> None:
         if self.lease.left <= 0:
-            self._unpromoted = Failure(message="no coordinator heard this node any more when it was to begin")
+            self._fail(Failure(message="no coordinator heard this node any more when it was to begin"))
             return
         crew = self._active = self._standbys.take()
         if crew is None:
-            self._unpromoted = Failure(message="its standbys ended just before they were needed")
+            self._fail(Failure(message="its standbys ended just before they were needed"))
             return
         crew.promote(promotions(assignment, member, segments))
         self._replicator.start_newest(crew)
